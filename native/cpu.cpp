@@ -1,0 +1,60 @@
+#include "cpu.h"
+
+#include "kernel.h"
+
+#if defined(BITLAB_X64) && defined(_MSC_VER)
+#include <immintrin.h>
+#include <intrin.h>
+#endif
+
+namespace bitlab {
+
+#if defined(BITLAB_X64) && (defined(__GNUC__) || defined(__clang__))
+
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+bool has_avx512vnni() {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+}
+
+#elif defined(BITLAB_X64)
+
+namespace {
+
+// Leaf 7 of CPUID, and which registers the operating system saves.
+struct Features {
+    int basic[4];
+    int extended[4];
+    unsigned long long saved;
+    Features() : basic(), extended(), saved(0) {
+        __cpuidex(basic, 1, 0);
+        __cpuidex(extended, 7, 0);
+        if (basic[2] & (1 << 27)) saved = _xgetbv(0);
+    }
+};
+
+constexpr unsigned long long kSavesYmm = 0x06;
+constexpr unsigned long long kSavesZmm = 0xE6;
+
+}  // namespace
+
+bool has_avx2() {
+    const Features f;
+    return (f.saved & kSavesYmm) == kSavesYmm && (f.basic[2] & (1 << 12)) && (f.extended[1] & (1 << 5));
+}
+
+bool has_avx512vnni() {
+    const Features f;
+    const int f_dq_bw_vl = (1 << 16) | (1 << 17) | (1 << 30) | (1 << 31);
+    return (f.saved & kSavesZmm) == kSavesZmm && (f.extended[1] & f_dq_bw_vl) == f_dq_bw_vl && (f.extended[2] & (1 << 11));
+}
+
+#else
+
+bool has_avx2() { return false; }
+bool has_avx512vnni() { return false; }
+
+#endif
+
+}  // namespace bitlab

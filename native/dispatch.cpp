@@ -1,0 +1,72 @@
+// The table of kernels, and the doors of the library.
+#include "bitlab.h"
+#include "cpu.h"
+#include "kernel.h"
+
+namespace bitlab {
+namespace {
+
+bool always() { return true; }
+
+#if defined(BITLAB_X64)
+#define BITLAB_ROW(supported, isa) {supported, multiply_int8_##isa, multiply_float32_##isa}
+#else
+#define BITLAB_ROW(supported, isa) {supported, nullptr, nullptr}
+#endif
+
+struct Row {
+    bool (*supported)();
+    Multiply int8;
+    Multiply float32;
+};
+
+// By the numbers in bitlab.h.
+constexpr Row kRows[BITLAB_KERNELS] = {
+    {always, multiply_int8_scalar, multiply_float32_scalar},
+    BITLAB_ROW(has_avx2, avx2),
+    BITLAB_ROW(has_avx512vnni, avx512vnni),
+};
+
+bool is_supported(int32_t kernel) {
+    return kernel >= 0 && kernel < BITLAB_KERNELS && kRows[kernel].int8 != nullptr && kRows[kernel].supported();
+}
+
+int32_t run(int32_t kernel, const Product& p, int32_t first_panel, int32_t end_panel) {
+    if (!is_supported(kernel)) return BITLAB_UNSUPPORTED;
+    const int64_t panels = (static_cast<int64_t>(p.n) + kPanelRows - 1) / kPanelRows;
+    if (p.m < 0 || p.n < 1 || p.k < kStepColumns || p.k % kStepColumns != 0 || p.k > (1 << 19) || first_panel < 0 ||
+        first_panel > end_panel || end_panel > panels || (p.w_scale_stride != 0 && p.w_scale_stride != 1) ||
+        (reinterpret_cast<uintptr_t>(p.w) & 63) != 0) {
+        return BITLAB_BAD_ARGUMENT;
+    }
+    const Multiply multiply = p.x_int8 != nullptr ? kRows[kernel].int8 : kRows[kernel].float32;
+    multiply(p, first_panel, end_panel);
+    return BITLAB_OK;
+}
+
+}  // namespace
+}  // namespace bitlab
+
+extern "C" {
+
+int32_t bitlab_abi_version(void) { return BITLAB_ABI_VERSION; }
+
+int32_t bitlab_is_supported(int32_t kernel) { return bitlab::is_supported(kernel) ? 1 : 0; }
+
+int32_t bitlab_multiply_int8(int32_t kernel, int32_t m, int32_t n, int32_t k, const int8_t* x, const float* x_scales,
+                             const int32_t* x_sums, const uint8_t* w, const float* w_scales, int32_t w_scale_stride,
+                             const float* bias, float* y, int32_t first_panel, int32_t end_panel) {
+    if (x == nullptr) return BITLAB_BAD_ARGUMENT;
+    const bitlab::Product product = {m, n, k, x, nullptr, x_scales, x_sums, w, w_scales, w_scale_stride, bias, y};
+    return bitlab::run(kernel, product, first_panel, end_panel);
+}
+
+int32_t bitlab_multiply_float32(int32_t kernel, int32_t m, int32_t n, int32_t k, const float* x, const uint8_t* w,
+                                const float* w_scales, int32_t w_scale_stride, const float* bias, float* y,
+                                int32_t first_panel, int32_t end_panel) {
+    if (x == nullptr) return BITLAB_BAD_ARGUMENT;
+    const bitlab::Product product = {m, n, k, nullptr, x, nullptr, nullptr, w, w_scales, w_scale_stride, bias, y};
+    return bitlab::run(kernel, product, first_panel, end_panel);
+}
+
+}  // extern "C"

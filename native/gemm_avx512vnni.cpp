@@ -1,0 +1,164 @@
+// AVX-512 VNNI: 32 registers of 512 bits, a block of 16 rows in one of them; vpdpbusd multiplies four unsigned codes of each
+// row by four signed activations and adds all four products to an int32 lane.
+#include "kernel.h"
+
+#if defined(BITLAB_X64)
+#include <immintrin.h>
+
+#define VNNI BITLAB_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+
+namespace bitlab {
+namespace {
+
+constexpr int32_t kPrefetchBytes = 2048;
+
+VNNI BITLAB_INLINE __m512i load_block(const uint8_t* w) { return _mm512_load_si512(w); }
+
+VNNI BITLAB_INLINE __m512i broadcast_four(const int8_t* x) {
+    int32_t value;
+    __builtin_memcpy(&value, x, sizeof value);
+    return _mm512_set1_epi32(value);
+}
+
+// Stores 16 outputs of a token, or what of them the matrix has.
+VNNI BITLAB_INLINE void store(float* y, __m512 values, int32_t rows_left) {
+    const __mmask16 mask = rows_left >= 16 ? 0xFFFF : static_cast<__mmask16>((1 << (rows_left < 0 ? 0 : rows_left)) - 1);
+    _mm512_mask_storeu_ps(y, mask, values);
+}
+
+VNNI BITLAB_INLINE void finish_int8(const Product& p, const PanelEpilogue& epilogue, int32_t token, int32_t row, __m512i sum0,
+                                    __m512i sum1) {
+    const __m512i token_sum = _mm512_set1_epi32(p.x_sums[token]);
+    const __m512 token_scale = _mm512_set1_ps(p.x_scales[token]);
+    const __m512 scale0 = _mm512_mul_ps(_mm512_load_ps(epilogue.scales), token_scale);
+    const __m512 scale1 = _mm512_mul_ps(_mm512_load_ps(epilogue.scales + 16), token_scale);
+    const __m512 y0 = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sum0, token_sum)), scale0);
+    const __m512 y1 = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sum1, token_sum)), scale1);
+    float* y = p.output(token, row);
+    store(y, _mm512_add_ps(y0, _mm512_load_ps(epilogue.bias)), epilogue.rows);
+    store(y + 16, _mm512_add_ps(y1, _mm512_load_ps(epilogue.bias + 16)), epilogue.rows - 16);
+}
+
+// One token: bound by reading the weights. The four fields of a byte are masked where they are and summed apart, worth 1, 4,
+// 16 and 64; K is at most 2^19, so the last sum stays below 2^31 (PackedTernaryWeights.MaxColumns).
+VNNI void one_token_int8(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, const int8_t* x, int32_t token,
+                         int32_t row) {
+    const __m512i mask0 = _mm512_set1_epi8(0x03), mask1 = _mm512_set1_epi8(0x0C), mask2 = _mm512_set1_epi8(0x30),
+                  mask3 = _mm512_set1_epi8(static_cast<char>(0xC0));
+    __m512i a0 = _mm512_setzero_si512(), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+    for (int32_t k = 0; k < p.k; k += kStepColumns, w += kStepBytes, x += kStepColumns) {
+        _mm_prefetch(reinterpret_cast<const char*>(w) + kPrefetchBytes, _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(w) + kPrefetchBytes + kBlockBytes, _MM_HINT_T0);
+        const __m512i x0 = broadcast_four(x), x1 = broadcast_four(x + 4), x2 = broadcast_four(x + 8),
+                      x3 = broadcast_four(x + 12);
+        const __m512i first = load_block(w), second = load_block(w + kBlockBytes);
+        a0 = _mm512_dpbusd_epi32(a0, _mm512_and_si512(first, mask0), x0);
+        b0 = _mm512_dpbusd_epi32(b0, _mm512_and_si512(second, mask0), x0);
+        a1 = _mm512_dpbusd_epi32(a1, _mm512_and_si512(first, mask1), x1);
+        b1 = _mm512_dpbusd_epi32(b1, _mm512_and_si512(second, mask1), x1);
+        a2 = _mm512_dpbusd_epi32(a2, _mm512_and_si512(first, mask2), x2);
+        b2 = _mm512_dpbusd_epi32(b2, _mm512_and_si512(second, mask2), x2);
+        a3 = _mm512_dpbusd_epi32(a3, _mm512_and_si512(first, mask3), x3);
+        b3 = _mm512_dpbusd_epi32(b3, _mm512_and_si512(second, mask3), x3);
+    }
+    // Every lane is a multiple of what its field is worth, so the shifts lose nothing.
+    const __m512i sum0 = _mm512_add_epi32(_mm512_add_epi32(a0, _mm512_srai_epi32(a1, 2)),
+                                          _mm512_add_epi32(_mm512_srai_epi32(a2, 4), _mm512_srai_epi32(a3, 6)));
+    const __m512i sum1 = _mm512_add_epi32(_mm512_add_epi32(b0, _mm512_srai_epi32(b1, 2)),
+                                          _mm512_add_epi32(_mm512_srai_epi32(b2, 4), _mm512_srai_epi32(b3, 6)));
+    finish_int8(p, epilogue, token, row, sum0, sum1);
+}
+
+// A whole tile: each block is decoded once, in registers, for all its tokens.
+template <int Tokens>
+VNNI void tile_int8(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, const int8_t* x, int32_t token,
+                    int32_t row) {
+    const __m512i low = _mm512_set1_epi8(3);
+    __m512i sums[Tokens][2];
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; t++) sums[t][0] = sums[t][1] = _mm512_setzero_si512();
+    for (int32_t k = 0; k < p.k; k += kStepColumns, w += kStepBytes) {
+        const __m512i first = load_block(w), second = load_block(w + kBlockBytes);
+#pragma GCC unroll 4
+        for (int field = 0; field < 4; field++, x += Tokens * 4) {
+            const __m512i codes0 = _mm512_and_si512(_mm512_srli_epi32(first, 2 * field), low);
+            const __m512i codes1 = _mm512_and_si512(_mm512_srli_epi32(second, 2 * field), low);
+#pragma GCC unroll 8
+            for (int t = 0; t < Tokens; t++) {
+                const __m512i four = broadcast_four(x + t * 4);
+                sums[t][0] = _mm512_dpbusd_epi32(sums[t][0], codes0, four);
+                sums[t][1] = _mm512_dpbusd_epi32(sums[t][1], codes1, four);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; t++) finish_int8(p, epilogue, token + t, row, sums[t][0], sums[t][1]);
+}
+
+template <int Tokens>
+VNNI void tile_float32(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, const float* x, int32_t token,
+                       int32_t row) {
+    // The permutation looks at the lowest four bits of each lane; the two above the code are a neighbour's, so the table
+    // repeats.
+    const __m512 table = _mm512_setr_ps(-1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0);
+    __m512 sums[Tokens][2];
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; t++) sums[t][0] = sums[t][1] = _mm512_setzero_ps();
+    for (int32_t k = 0; k < p.k; k += kStepColumns, w += kStepBytes) {
+        const __m512i first = load_block(w), second = load_block(w + kBlockBytes);
+#pragma GCC unroll 16
+        for (int column = 0; column < kStepColumns; column++, x += Tokens) {
+            const int shift = 8 * (column % 4) + 2 * (column / 4);
+            const __m512 trits0 = _mm512_permutexvar_ps(_mm512_srli_epi32(first, shift), table);
+            const __m512 trits1 = _mm512_permutexvar_ps(_mm512_srli_epi32(second, shift), table);
+#pragma GCC unroll 8
+            for (int t = 0; t < Tokens; t++) {
+                const __m512 value = _mm512_set1_ps(x[t]);
+                // The product is exact, so fusing it with the addition changes nothing.
+                sums[t][0] = _mm512_fmadd_ps(trits0, value, sums[t][0]);
+                sums[t][1] = _mm512_fmadd_ps(trits1, value, sums[t][1]);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; t++) {
+        float* y = p.output(token + t, row);
+        const __m512 y0 = _mm512_mul_ps(sums[t][0], _mm512_load_ps(epilogue.scales));
+        const __m512 y1 = _mm512_mul_ps(sums[t][1], _mm512_load_ps(epilogue.scales + 16));
+        store(y, _mm512_add_ps(y0, _mm512_load_ps(epilogue.bias)), epilogue.rows);
+        store(y + 16, _mm512_add_ps(y1, _mm512_load_ps(epilogue.bias + 16)), epilogue.rows - 16);
+    }
+}
+
+template <typename X>
+using Tile = void (*)(const Product&, const uint8_t*, const PanelEpilogue&, const X*, int32_t, int32_t);
+
+constexpr Tile<int8_t> kInt8Tiles[kTileTokens] = {one_token_int8, tile_int8<2>, tile_int8<3>, tile_int8<4>,
+                                                  tile_int8<5>,   tile_int8<6>, tile_int8<7>, tile_int8<8>};
+constexpr Tile<float> kFloat32Tiles[kTileTokens] = {tile_float32<1>, tile_float32<2>, tile_float32<3>, tile_float32<4>,
+                                                    tile_float32<5>, tile_float32<6>, tile_float32<7>, tile_float32<8>};
+
+}  // namespace
+
+void multiply_int8_avx512vnni(const Product& p, int32_t first_panel, int32_t end_panel) {
+    for (int32_t panel = first_panel; panel < end_panel; panel++) {
+        const PanelEpilogue epilogue(p, panel * kPanelRows);
+        for (int32_t first = 0; first < p.m; first += kTileTokens) {
+            kInt8Tiles[p.tile_tokens(first) - 1](p, p.panel(panel), epilogue, p.int8_tile(first), first, panel * kPanelRows);
+        }
+    }
+}
+
+void multiply_float32_avx512vnni(const Product& p, int32_t first_panel, int32_t end_panel) {
+    for (int32_t panel = first_panel; panel < end_panel; panel++) {
+        const PanelEpilogue epilogue(p, panel * kPanelRows);
+        for (int32_t first = 0; first < p.m; first += kTileTokens) {
+            kFloat32Tiles[p.tile_tokens(first) - 1](p, p.panel(panel), epilogue, p.float32_tile(first), first,
+                                                    panel * kPanelRows);
+        }
+    }
+}
+
+}  // namespace bitlab
+
+#endif

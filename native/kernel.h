@@ -1,0 +1,74 @@
+// What a file of one instruction set may include, beside its intrinsics.
+#ifndef BITLAB_KERNEL_H
+#define BITLAB_KERNEL_H
+
+#include <stdint.h>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define BITLAB_X64 1
+#endif
+
+// Marks a function that uses an instruction set beyond the build's own.
+#if defined(__GNUC__) || defined(__clang__)
+#define BITLAB_TARGET(isa) __attribute__((target(isa)))
+#define BITLAB_INLINE inline __attribute__((always_inline))
+#else
+#define BITLAB_TARGET(isa)
+#define BITLAB_INLINE __forceinline
+#endif
+
+namespace bitlab {
+
+constexpr int32_t kPanelRows = 32;
+constexpr int32_t kStepColumns = 16;
+constexpr int32_t kBlockBytes = 64;  // 16 rows of one step
+constexpr int32_t kStepBytes = 128;  // 32 rows of one step
+constexpr int32_t kTileTokens = 8;
+
+// The arguments of bitlab_multiply_int8 and bitlab_multiply_float32; x is the one or the other.
+struct Product {
+    int32_t m, n, k;
+    const int8_t* x_int8;
+    const float* x_float32;
+    const float* x_scales;
+    const int32_t* x_sums;
+    const uint8_t* w;
+    const float* w_scales;
+    int32_t w_scale_stride;
+    const float* bias;
+    float* y;
+
+    const uint8_t* panel(int32_t p) const { return w + static_cast<int64_t>(p) * (k / kStepColumns) * kStepBytes; }
+    float* output(int32_t token, int32_t row) const { return y + static_cast<int64_t>(token) * n + row; }
+    int32_t tile_tokens(int32_t first) const { return m - first < kTileTokens ? m - first : kTileTokens; }
+    const int8_t* int8_tile(int32_t first) const { return x_int8 + static_cast<int64_t>(first) * k; }
+    const float* float32_tile(int32_t first) const { return x_float32 + static_cast<int64_t>(first) * k; }
+};
+
+// The scales and biases of a panel's 32 outputs. Outputs that the matrix lacks get zeros.
+struct PanelEpilogue {
+    alignas(64) float scales[kPanelRows];
+    alignas(64) float bias[kPanelRows];
+    int32_t rows;
+
+    PanelEpilogue(const Product& p, int32_t first_row) : rows(p.n - first_row < kPanelRows ? p.n - first_row : kPanelRows) {
+        for (int32_t i = 0; i < kPanelRows; i++) {
+            scales[i] = i < rows ? p.w_scales[static_cast<int64_t>(first_row + i) * p.w_scale_stride] : 0.0f;
+            // Adding -0 changes no float, not even 0 or -0.
+            bias[i] = i < rows && p.bias != nullptr ? p.bias[first_row + i] : -0.0f;
+        }
+    }
+};
+
+using Multiply = void (*)(const Product& product, int32_t first_panel, int32_t end_panel);
+
+void multiply_int8_scalar(const Product& product, int32_t first_panel, int32_t end_panel);
+void multiply_float32_scalar(const Product& product, int32_t first_panel, int32_t end_panel);
+void multiply_int8_avx2(const Product& product, int32_t first_panel, int32_t end_panel);
+void multiply_float32_avx2(const Product& product, int32_t first_panel, int32_t end_panel);
+void multiply_int8_avx512vnni(const Product& product, int32_t first_panel, int32_t end_panel);
+void multiply_float32_avx512vnni(const Product& product, int32_t first_panel, int32_t end_panel);
+
+}  // namespace bitlab
+
+#endif

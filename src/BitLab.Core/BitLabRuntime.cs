@@ -1,0 +1,49 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
+using System.Text;
+
+namespace BitLab.Core;
+
+/// <summary>What BitLab runs on, in this process.</summary>
+public static class BitLabRuntime
+{
+    /// <summary>The bytes of packed weights in native memory that are not freed yet.</summary>
+    public static long WeightBytesHeld => NativeBuffer.WeightBytesHeld;
+
+    /// <summary>Whether the native library was found and speaks this version.</summary>
+    public static bool HasNativeLibrary => NativeLibraryState.IsAvailable;
+
+    /// <summary>The state of the native library, for people: loaded, not found, or what is wrong with it.</summary>
+    public static string NativeLibrary => NativeLibraryState.Description;
+
+    /// <summary>The vector instruction sets of this CPU that .NET can use.</summary>
+    public static IReadOnlyList<string> CpuFeatures { get; } =
+    [
+        .. from feature in new (string Name, bool IsSupported)[]
+           {
+               ("SSSE3", Ssse3.IsSupported),
+               ("AVX2", Avx2.IsSupported),
+               ("FMA", Fma.IsSupported),
+               ("AVX-VNNI", AvxVnni.IsSupported),
+               ("AVX-512F", Avx512F.IsSupported),
+               ("AVX-512BW", Avx512BW.IsSupported),
+               ("AVX-512VBMI", Avx512Vbmi.IsSupported),
+               ("NEON", AdvSimd.IsSupported),
+               ("NEON dot product", Dp.IsSupported),
+           }
+           where feature.IsSupported
+           select feature.Name,
+    ];
+
+    /// <summary>A few lines for a bug report: system, CPU features, native library, kernels.</summary>
+    /// <returns>The lines.</returns>
+    public static string Describe() => new StringBuilder()
+        .AppendLine($"BitLab {typeof(BitLabRuntime).Assembly.GetName().Version?.ToString(3)} on {RuntimeInformation.FrameworkDescription}, "
+            + $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}, {Environment.ProcessorCount} processors")
+        .AppendLine($"CPU features: {string.Join(", ", CpuFeatures)}; {(Vector512.IsHardwareAccelerated ? 512 : Vector256.IsHardwareAccelerated ? 256 : 128)}-bit vectors")
+        .AppendLine($"Native library: {NativeLibrary}")
+        .Append($"Kernels: {string.Join(", ", KernelRegistry.ListAvailableKernels())}")
+        .ToString();
+}

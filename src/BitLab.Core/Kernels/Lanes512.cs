@@ -1,0 +1,69 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace BitLab.Core;
+
+/// <summary>512-bit registers of AVX-512.</summary>
+/// <param name="bits">The register.</param>
+internal readonly unsafe struct Lanes512(Vector512<uint> bits) : ILanes<Lanes512>
+{
+    private readonly Vector512<uint> bits = bits;
+
+    public static bool IsSupported => Avx512BW.IsSupported;
+
+    public static string Name => "managed512";
+
+    public static string Isa => "AVX-512BW, C#";
+
+    public static int Rows => Vector512<uint>.Count;
+
+    public static Lanes512 Zero => default;
+
+    public static Lanes512 Load(byte* source) => new(Vector512.Load((uint*)source));
+
+    public static Lanes512 Broadcast(int value) => new(Vector512.Create((uint)value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Codes(Lanes512 words, int field) =>
+        new((words.bits >>> (2 * field)) & Vector512.Create(0x03030303u));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 AddProducts(Lanes512 sums, Lanes512 codes, Lanes512 activations) =>
+        new((sums.bits.AsInt16() + Avx512BW.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte())).AsUInt32());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 AddPairs(Lanes512 sums, Lanes512 shorts) =>
+        new((sums.bits.AsInt32() + Avx512BW.MultiplyAddAdjacent(shorts.bits.AsInt16(), Vector512<short>.One)).AsUInt32());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Trits(Lanes512 words, int shift)
+    {
+        // The permutation looks at the lowest four bits of each lane; the two above the code are a neighbour's, so the
+        // table repeats.
+        Vector512<float> table = Vector512.Create(
+            -1f, 0f, 1f, 0f, -1f, 0f, 1f, 0f, -1f, 0f, 1f, 0f, -1f, 0f, 1f, 0f);
+        return new(Avx512F.PermuteVar16x32(table, (words.bits >>> shift).AsInt32()).AsUInt32());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 AddFloats(Lanes512 sums, Lanes512 trits, float activation) =>
+        new((Vector512.MultiplyAddEstimate(trits.bits.AsSingle(), Vector512.Create(activation), sums.bits.AsSingle())).AsUInt32());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 ScaleInts(Lanes512 sums, int tokenSum, Lanes512 weightScales, float tokenScale, Lanes512 bias)
+    {
+        Vector512<float> sum = Vector512.ConvertToSingle(sums.bits.AsInt32() - Vector512.Create(tokenSum));
+        return ScaleFloats(new(sum.AsUInt32()), new((weightScales.bits.AsSingle() * tokenScale).AsUInt32()), bias);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 ScaleFloats(Lanes512 sums, Lanes512 weightScales, Lanes512 bias)
+    {
+        // Two roundings, as the contract says: not fused.
+        Vector512<float> scaled = sums.bits.AsSingle() * weightScales.bits.AsSingle();
+        return new((scaled + bias.bits.AsSingle()).AsUInt32());
+    }
+
+    public static void Store(Lanes512 value, float* target) => value.bits.AsSingle().Store(target);
+}

@@ -1,0 +1,56 @@
+using System.Diagnostics;
+
+namespace BitLab.Core;
+
+/// <summary>The kernels of the native library, by their numbers in bitlab.h.</summary>
+internal enum NativeKernelId
+{
+    Scalar = 0,
+    Avx2 = 1,
+    Avx512Vnni = 2,
+}
+
+/// <summary>A kernel of the native library.</summary>
+internal sealed unsafe class NativeKernel : IBitKernel
+{
+    private readonly int id;
+
+    public NativeKernel(NativeKernelId id)
+    {
+        this.id = (int)id;
+        (Name, Isa) = id switch
+        {
+            NativeKernelId.Avx512Vnni => ("avx512vnni", "AVX-512 VNNI, C++"),
+            NativeKernelId.Avx2 => ("avx2", "AVX2, C++"),
+            _ => ("scalar", "scalar C++"),
+        };
+        IsSupported = NativeLibraryState.IsAvailable && NativeMethods.bitlab_is_supported(this.id) == 1;
+    }
+
+    public string Name { get; }
+
+    public string Isa { get; }
+
+    public bool HasNativeBackend => true;
+
+    public bool IsSupported { get; }
+
+    public bool Serves(BitQuantConfig config) => true;
+
+    public void Multiply(in TernaryProduct p, int firstPanel, int endPanel)
+    {
+        int status = p.Int8 != null
+            ? NativeMethods.bitlab_multiply_int8(
+                id, p.Tokens, p.Outputs, p.PaddedColumns,
+                p.Int8, p.TokenScales, p.TokenSums,
+                p.Weights, p.WeightScales, p.WeightScaleStride,
+                p.Bias, p.Output, firstPanel, endPanel)
+            : NativeMethods.bitlab_multiply_float32(
+                id, p.Tokens, p.Outputs, p.PaddedColumns,
+                p.Float32,
+                p.Weights, p.WeightScales, p.WeightScaleStride,
+                p.Bias, p.Output, firstPanel, endPanel);
+        if (status != 0)
+            throw new UnreachableException($"The native kernel '{Name}' refused arguments that were checked: status {status}.");
+    }
+}

@@ -1,0 +1,339 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace BitLab.Core;
+
+/// <summary>A matrix of ternary weights as it is held, multiplied and filed: 2 bits a weight, and a scale for all rows or
+/// for each.</summary>
+/// <remarks>
+/// The trits lie in 64-byte aligned native memory that this object owns (or, inside BitLab, in memory that its owner keeps
+/// alive); <see cref="Dispose()"/> frees it, at the latest when running multiplications end. The layout is that of
+/// docs/packed-layout.md: panels of 32 rows and steps of 16 columns, padded with zero trits. Instances do not change and
+/// may be read by many threads.
+/// </remarks>
+public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<PackedTernaryWeights>
+{
+    /// <summary>The most columns (in features) a matrix may have, 524,288: up to there no kernel's int32 sums overflow,
+    /// whatever the activations.</summary>
+    /// <remarks>The widest lane sum is that of a kernel that leaves codes of up to 2 at bit 6 of their byte: each fourth
+    /// column adds at most 128 · 127, and 2^19 / 4 of those stay below 2^31.</remarks>
+    public const int MaxColumns = 1 << 19;
+
+    private readonly NativeBuffer? owned;
+    private readonly byte* data;
+    private readonly float* scales;
+    private bool isDisposed;
+
+    private PackedTernaryWeights(int rows, int columns, Granularity granularity, NativeBuffer? owned, byte* data, float* scales)
+    {
+        Rows = rows;
+        Columns = columns;
+        Granularity = granularity;
+        this.owned = owned;
+        this.data = data;
+        this.scales = scales;
+    }
+
+    /// <summary>Rows of the matrix, N: the out features.</summary>
+    public int Rows { get; }
+
+    /// <summary>Columns of the matrix, K: the in features.</summary>
+    public int Columns { get; }
+
+    /// <summary><see cref="Granularity.PerTensor"/>: one scale. <see cref="Granularity.PerChannel"/>: one a row.</summary>
+    public Granularity Granularity { get; }
+
+    /// <summary>The bytes of the packed trits, padding included.</summary>
+    public long PackedBytes => PanelLayout.ByteCount(Rows, Columns);
+
+    /// <summary>The bytes of all that is held: packed trits and scales.</summary>
+    public long ByteCount => PackedBytes + ((long)ScaleCount * sizeof(float));
+
+    /// <summary>The scales, one or one a row: a weight is worth scale · trit.</summary>
+    /// <exception cref="ObjectDisposedException">The weights are disposed.</exception>
+    public ReadOnlySpan<float> Scales => new(LiveScales, ScaleCount);
+
+    internal int ScaleCount => CountScales(Rows, Granularity);
+
+    internal byte* Data
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(isDisposed, this);
+            return data;
+        }
+    }
+
+    internal float* LiveScales
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(isDisposed, this);
+            return scales;
+        }
+    }
+
+    /// <summary>The bytes that the trits of a matrix take, padding included.</summary>
+    /// <param name="rows">Rows, at least 1.</param>
+    /// <param name="columns">Columns, 1 to <see cref="MaxColumns"/>.</param>
+    /// <returns>128 for each 32 rows and 16 columns begun.</returns>
+    /// <exception cref="ArgumentException">A dimension is out of range.</exception>
+    public static long PackedSize(int rows, int columns)
+    {
+        CheckShape(rows, columns);
+        return PanelLayout.ByteCount(rows, columns);
+    }
+
+    /// <summary>Quantizes a float matrix by absmean (<see cref="Absmean"/>) and packs it.</summary>
+    /// <param name="weights">(rows, columns), row by row.</param>
+    /// <param name="rows">Rows, at least 1.</param>
+    /// <param name="columns">Columns, 1 to <see cref="MaxColumns"/>.</param>
+    /// <param name="granularity">One scale, or one a row.</param>
+    /// <param name="name">What an error calls these weights.</param>
+    /// <returns>The packed weights, which the caller disposes.</returns>
+    /// <exception cref="ArgumentException">The shape is out of range or not that of the weights.</exception>
+    /// <exception cref="QuantizationException">A weight is NaN or infinite.</exception>
+    public static PackedTernaryWeights Pack(
+        ReadOnlySpan<float> weights, int rows, int columns, Granularity granularity, string name = "weight")
+    {
+        CheckShape(rows, columns, weights.Length);
+        PackedTernaryWeights packed = Allocate(rows, columns, granularity);
+        try
+        {
+            if (granularity == Granularity.PerTensor)
+                *packed.scales = Absmean.Scale(weights, name);
+            sbyte[] trits = new sbyte[columns];
+            for (int row = 0; row < rows; row++)
+            {
+                ReadOnlySpan<float> rowWeights = weights.Slice(row * columns, columns);
+                float scale = granularity == Granularity.PerTensor
+                    ? *packed.scales
+                    : packed.scales[row] = Absmean.Scale(rowWeights, $"{name}[{row}]");
+                Absmean.Quantize(rowWeights, scale, trits);
+                packed.StoreRow(row, trits);
+            }
+            return packed;
+        }
+        catch
+        {
+            packed.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Packs a matrix that is ternary already.</summary>
+    /// <param name="trits">(rows, columns), row by row, each -1, 0 or 1.</param>
+    /// <param name="scales">One scale, or one a row.</param>
+    /// <param name="rows">Rows, at least 1.</param>
+    /// <param name="columns">Columns, 1 to <see cref="MaxColumns"/>.</param>
+    /// <param name="granularity">What the scales are.</param>
+    /// <returns>The packed weights, which the caller disposes.</returns>
+    /// <exception cref="ArgumentException">The shape is out of range or not that of the trits or scales, or a value is no
+    /// trit.</exception>
+    public static PackedTernaryWeights FromTrits(
+        ReadOnlySpan<sbyte> trits, ReadOnlySpan<float> scales, int rows, int columns, Granularity granularity)
+    {
+        CheckShape(rows, columns, trits.Length);
+        if (scales.Length != CountScales(rows, granularity))
+        {
+            throw new ArgumentException(
+                $"Expected {CountScales(rows, granularity)} scales for {rows} rows {granularity}, got {scales.Length}.",
+                nameof(scales));
+        }
+        int bad = trits.IndexOfAnyExcept([(sbyte)-1, (sbyte)0, (sbyte)1]);
+        if (bad >= 0)
+            throw new ArgumentException($"Element {bad} is {trits[bad]}, not -1, 0 or 1.", nameof(trits));
+        PackedTernaryWeights packed = Allocate(rows, columns, granularity);
+        scales.CopyTo(new Span<float>(packed.scales, scales.Length));
+        for (int row = 0; row < rows; row++)
+            packed.StoreRow(row, trits.Slice(row * columns, columns));
+        return packed;
+    }
+
+    /// <summary>Writes the trits out, one a byte.</summary>
+    /// <param name="trits">(rows, columns): filled with -1, 0 and 1, row by row.</param>
+    /// <exception cref="ArgumentException">The length is not rows · columns.</exception>
+    /// <exception cref="ObjectDisposedException">The weights are disposed.</exception>
+    public void Unpack(Span<sbyte> trits)
+    {
+        CheckShape(Rows, Columns, trits.Length);
+        for (int row = 0; row < Rows; row++)
+            UnpackRow(row, trits.Slice(row * Columns, Columns));
+    }
+
+    /// <summary>Writes the weights out as floats: scale · trit.</summary>
+    /// <param name="weights">(rows, columns), row by row.</param>
+    /// <exception cref="ArgumentException">The length is not rows · columns.</exception>
+    /// <exception cref="ObjectDisposedException">The weights are disposed.</exception>
+    public void Unpack(Span<float> weights)
+    {
+        CheckShape(Rows, Columns, weights.Length);
+        sbyte[] trits = new sbyte[Columns];
+        for (int row = 0; row < Rows; row++)
+        {
+            UnpackRow(row, trits);
+            float scale = Scales[ScaleCount == 1 ? 0 : row];
+            Span<float> rowWeights = weights.Slice(row * Columns, Columns);
+            for (int column = 0; column < Columns; column++)
+                rowWeights[column] = scale * trits[column];
+        }
+    }
+
+    /// <summary>Equal shape, granularity, trits and scales.</summary>
+    /// <param name="other">The other weights.</param>
+    /// <returns>Whether they are equal; disposed weights equal only themselves.</returns>
+    public bool Equals(PackedTernaryWeights? other)
+    {
+        if (ReferenceEquals(this, other))
+            return true;
+        if (other is null || isDisposed || other.isDisposed)
+            return false;
+        if ((Rows, Columns, Granularity) != (other.Rows, other.Columns, other.Granularity) || !Scales.SequenceEqual(other.Scales))
+            return false;
+        for (int panel = 0; panel < PanelLayout.Panels(Rows); panel++)
+        {
+            if (!Panel(panel).SequenceEqual(other.Panel(panel)))
+                return false;
+        }
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public override bool Equals(object? obj) => Equals(obj as PackedTernaryWeights);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Rows, Columns, Granularity);
+
+    /// <summary>Frees the memory. Harmless when repeated.</summary>
+    public void Dispose()
+    {
+        isDisposed = true;
+        owned?.Dispose();
+    }
+
+    /// <summary>Weights over memory that somebody else owns and keeps alive.</summary>
+    internal static PackedTernaryWeights Over(byte* data, float* scales, int rows, int columns, Granularity granularity)
+    {
+        CheckShape(rows, columns);
+        return new PackedTernaryWeights(rows, columns, granularity, owned: null, data, scales);
+    }
+
+    /// <summary>New memory for weights that the caller fills in at once: trits and scales hold nothing of meaning yet.</summary>
+    internal static PackedTernaryWeights Allocate(int rows, int columns, Granularity granularity)
+    {
+        CheckShape(rows, columns);
+        long packedBytes = PanelLayout.ByteCount(rows, columns);
+        int scaleCount = CountScales(rows, granularity);
+        var buffer = new NativeBuffer(packedBytes + ((long)scaleCount * sizeof(float)), holdsWeights: true);
+        byte* data = buffer.Pointer;
+        // Rows and columns that StoreRow never touches are padding, which is made of zero trits.
+        for (long offset = 0; offset < packedBytes; offset += 1 << 30)
+            new Span<byte>(data + offset, (int)Math.Min(1 << 30, packedBytes - offset)).Fill(PanelLayout.ZeroByte);
+        return new PackedTernaryWeights(rows, columns, granularity, buffer, data, (float*)(data + packedBytes));
+    }
+
+    internal static int CountScales(int rows, Granularity granularity) => granularity switch
+    {
+        Granularity.PerTensor => 1,
+        Granularity.PerChannel => rows,
+        _ => throw new ArgumentException($"Weights are quantized PerTensor or PerChannel, not {granularity}.", nameof(granularity)),
+    };
+
+    /// <summary>Keeps the memory from being freed until <see cref="Release"/>.</summary>
+    internal void Acquire()
+    {
+        ObjectDisposedException.ThrowIf(isDisposed, this);
+        bool added = false;
+        owned?.DangerousAddRef(ref added);
+    }
+
+    internal void Release() => owned?.DangerousRelease();
+
+    internal Span<byte> Panel(int panel)
+    {
+        long bytes = PanelLayout.PanelBytes(Columns);
+        return new Span<byte>(Data + (panel * bytes), (int)bytes);
+    }
+
+    /// <summary>What is wrong with trits that came from outside, or null: every code is one of three, all padding is zero,
+    /// every scale is finite.</summary>
+    internal string? FindDamage()
+    {
+        foreach (float scale in Scales)
+        {
+            if (!float.IsFinite(scale))
+                return $"a scale is {scale}";
+        }
+        int lastWordColumns = Columns - ((PanelLayout.Steps(Columns) - 1) * PanelLayout.StepColumns);
+        uint lastWordPadding = PaddingMask(lastWordColumns);
+        for (int panel = 0; panel < PanelLayout.Panels(Rows); panel++)
+        {
+            ReadOnlySpan<uint> words = MemoryMarshal.Cast<byte, uint>(Panel(panel));
+            for (int i = 0; i < words.Length; i++)
+            {
+                uint word = words[i];
+                if ((word & (word >> 1) & PanelLayout.ZeroWord) != 0)
+                    return $"a code in panel {panel}, word {i} is none of the three trits";
+                bool isPaddingRow = (panel * PanelLayout.PanelRows) + (i % PanelLayout.PanelRows) >= Rows;
+                uint padding = isPaddingRow ? uint.MaxValue : i >= words.Length - PanelLayout.PanelRows ? lastWordPadding : 0;
+                if ((word & padding) != (PanelLayout.ZeroWord & padding))
+                    return $"the padding in panel {panel}, word {i} is not zero";
+            }
+        }
+        return null;
+    }
+
+    // The bits of a word that belong to columns beyond the first `columns`.
+    private static uint PaddingMask(int columns)
+    {
+        uint mask = 0;
+        for (int column = columns; column < PanelLayout.StepColumns; column++)
+            mask |= 3u << ((8 * (column % 4)) + (2 * (column / 4)));
+        return mask;
+    }
+
+    private static void CheckShape(int rows, int columns, long? length = null)
+    {
+        if (rows < 1 || columns is < 1 or > MaxColumns)
+            throw new ArgumentException($"Expected at least 1 row and 1 to {MaxColumns} columns, got ({rows}, {columns}).");
+        if (length is not null && length != (long)rows * columns)
+            throw new ArgumentException($"({rows}, {columns}) has {(long)rows * columns} elements, got {length}.");
+    }
+
+    private void StoreRow(int row, ReadOnlySpan<sbyte> trits)
+    {
+        byte* word = data + PanelLayout.RowOffset(row, Columns);
+        ReadOnlySpan<uint> fours = MemoryMarshal.Cast<sbyte, uint>(trits);
+        int wholeSteps = trits.Length / PanelLayout.StepColumns;
+        for (int step = 0; step < wholeSteps; step++, word += PanelLayout.StepBytes)
+            *(uint*)word = Word(fours.Slice(4 * step, 4));
+        if (wholeSteps < PanelLayout.Steps(Columns))
+        {
+            Span<sbyte> rest = stackalloc sbyte[PanelLayout.StepColumns];
+            trits[(wholeSteps * PanelLayout.StepColumns)..].CopyTo(rest);
+            *(uint*)word = Word(MemoryMarshal.Cast<sbyte, uint>(rest));
+        }
+    }
+
+    private void UnpackRow(int row, Span<sbyte> trits)
+    {
+        byte* word = Data + PanelLayout.RowOffset(row, Columns);
+        Span<uint> step = stackalloc uint[4];
+        Span<sbyte> stepTrits = MemoryMarshal.Cast<uint, sbyte>(step);
+        for (int column = 0; column < trits.Length; column += PanelLayout.StepColumns, word += PanelLayout.StepBytes)
+        {
+            // From each byte's code 0, 1 or 2 to the trit: 1 is taken from 128 + code, where it cannot borrow from the
+            // neighbour, and the 128 flipped away again.
+            for (int field = 0; field < 4; field++)
+                step[field] = ((PanelLayout.Codes(*(uint*)word, field) | 0x80808080) - 0x01010101) ^ 0x80808080;
+            stepTrits[..Math.Min(PanelLayout.StepColumns, trits.Length - column)].CopyTo(trits[column..]);
+        }
+    }
+
+    // Adding 1 to every byte of trits cannot carry: -1 + 1 would, so the bytes are first moved to 127, 128 and 129.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint Word(ReadOnlySpan<uint> fours) =>
+        PanelLayout.Interleave(Code(fours[0]), Code(fours[1]), Code(fours[2]), Code(fours[3]));
+
+    private static uint Code(uint fourTrits) => (fourTrits ^ 0x80808080) - 0x7F7F7F7F;
+}

@@ -1,0 +1,85 @@
+using System.Runtime.Intrinsics;
+
+namespace BitLab.Core;
+
+/// <summary>Activations to int8: range = max(max|x|, 1e-5), q = clamp(round(x · (127 / range)), -128, 127).</summary>
+/// <remarks>Ma et al. 2024, arXiv:2402.17764, with the constants of Microsoft's training notes; ties round to even. An
+/// activation is worth q · (range / 127).</remarks>
+public static class Absmax
+{
+    /// <summary>The smallest range, so that all-zero activations stay zero instead of becoming NaN.</summary>
+    public const float Epsilon = 1e-5f;
+
+    /// <summary>The largest magnitude among some activations.</summary>
+    /// <param name="activations">Any values, none allowed.</param>
+    /// <returns>max(max|x|, <see cref="Epsilon"/>); NaN if any activation is NaN or infinite, so that what is computed
+    /// from them becomes NaN as it would in a float layer.</returns>
+    public static float Range(ReadOnlySpan<float> activations)
+    {
+        // Magnitudes compare like their bit patterns, with infinity and NaN above all numbers: an integer maximum finds
+        // both the range and every non-finite value.
+        const int MagnitudeBits = 0x7FFFFFFF, InfinityBits = 0x7F800000;
+        Vector512<int> first = Vector512<int>.Zero, second = first, mask = Vector512.Create(MagnitudeBits);
+        int i = 0;
+        for (; i + 32 <= activations.Length; i += 32)
+        {
+            first = Vector512.Max(first, Vector512.Create(activations.Slice(i, 16)).AsInt32() & mask);
+            second = Vector512.Max(second, Vector512.Create(activations.Slice(i + 16, 16)).AsInt32() & mask);
+        }
+        first = Vector512.Max(first, second);
+        int largest = 0;
+        if (i > 0)
+        {
+            for (int lane = 0; lane < Vector512<int>.Count; lane++)
+                largest = Math.Max(largest, first[lane]);
+        }
+        for (; i < activations.Length; i++)
+            largest = Math.Max(largest, BitConverter.SingleToInt32Bits(activations[i]) & MagnitudeBits);
+        return largest >= InfinityBits ? float.NaN : MathF.Max(BitConverter.Int32BitsToSingle(largest), Epsilon);
+    }
+
+    /// <summary>The int8 values of some activations.</summary>
+    /// <param name="activations">Any values.</param>
+    /// <param name="range">Their range, as <see cref="Range"/> gives it. If it is NaN, every value becomes 0.</param>
+    /// <param name="quantized">As long as <paramref name="activations"/>.</param>
+    /// <returns>The sum of the values, which the kernels need.</returns>
+    /// <exception cref="ArgumentException">The lengths differ.</exception>
+    public static int Quantize(ReadOnlySpan<float> activations, float range, Span<sbyte> quantized)
+    {
+        if (quantized.Length != activations.Length)
+        {
+            throw new ArgumentException(
+                $"{activations.Length} activations need as many values, not {quantized.Length}.", nameof(quantized));
+        }
+        if (float.IsNaN(range))
+        {
+            quantized.Clear();
+            return 0;
+        }
+
+        float scale = 127f / range;
+        Vector512<int> sums = Vector512<int>.Zero;
+        int i = 0;
+        for (; i + Vector512<sbyte>.Count <= activations.Length; i += Vector512<sbyte>.Count)
+        {
+            Vector512<int> a = Rounded(activations, i, scale), b = Rounded(activations, i + 16, scale);
+            Vector512<int> c = Rounded(activations, i + 32, scale), d = Rounded(activations, i + 48, scale);
+            sums += a + b + (c + d);
+            Vector512.Narrow(Vector512.Narrow(a, b), Vector512.Narrow(c, d)).CopyTo(quantized[i..]);
+        }
+        int sum = Vector512.Sum(sums);
+        for (; i < activations.Length; i++)
+        {
+            quantized[i] = (sbyte)Math.Clamp(MathF.Round(activations[i] * scale), -128f, 127f);
+            sum += quantized[i];
+        }
+        return sum;
+    }
+
+    private static Vector512<int> Rounded(ReadOnlySpan<float> activations, int at, float scale)
+    {
+        Vector512<float> scaled = Vector512.Create(activations.Slice(at, Vector512<float>.Count)) * scale;
+        return Vector512.ConvertToInt32Native(
+            Vector512.ClampNative(Vector512.Round(scaled), Vector512.Create(-128f), Vector512.Create(127f)));
+    }
+}
