@@ -19,17 +19,16 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
     /// column adds at most 128 · 127, and 2^19 / 4 of those stay below 2^31.</remarks>
     public const int MaxColumns = 1 << 19;
 
-    private readonly NativeBuffer? owned;
+    private readonly SafeHandle owner;
     private readonly byte* data;
     private readonly float* scales;
-    private bool isDisposed;
 
-    private PackedTernaryWeights(int rows, int columns, Granularity granularity, NativeBuffer? owned, byte* data, float* scales)
+    private PackedTernaryWeights(int rows, int columns, Granularity granularity, SafeHandle owner, byte* data, float* scales)
     {
         Rows = rows;
         Columns = columns;
         Granularity = granularity;
-        this.owned = owned;
+        this.owner = owner;
         this.data = data;
         this.scales = scales;
     }
@@ -47,31 +46,27 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
     public long PackedBytes => PanelLayout.ByteCount(Rows, Columns);
 
     /// <summary>The bytes of all that is held: packed trits and scales.</summary>
-    public long ByteCount => PackedBytes + ((long)ScaleCount * sizeof(float));
+    public long ByteCount => PackedBytes + ((long)CountScales(Rows, Granularity) * sizeof(float));
 
     /// <summary>The scales, one or one a row: a weight is worth scale · trit.</summary>
     /// <exception cref="ObjectDisposedException">The weights are disposed.</exception>
-    public ReadOnlySpan<float> Scales => new(LiveScales, ScaleCount);
-
-    internal int ScaleCount => CountScales(Rows, Granularity);
-
-    internal byte* Data
+    public ReadOnlySpan<float> Scales
     {
         get
         {
-            ObjectDisposedException.ThrowIf(isDisposed, this);
-            return data;
+            ObjectDisposedException.ThrowIf(owner.IsClosed, this);
+            return RentedScales;
         }
     }
 
-    internal float* LiveScales
-    {
-        get
-        {
-            ObjectDisposedException.ThrowIf(isDisposed, this);
-            return scales;
-        }
-    }
+    /// <summary>The packed trits, for who has rented them.</summary>
+    internal byte* RentedData => data;
+
+    /// <summary>The scales, for who has rented them.</summary>
+    internal float* RentedScalePointer => scales;
+
+    /// <summary>The scales, for who has rented them.</summary>
+    internal Span<float> RentedScales => new(scales, CountScales(Rows, Granularity));
 
     /// <summary>The bytes that the trits of a matrix take, padding included.</summary>
     /// <param name="rows">Rows, at least 1.</param>
@@ -157,6 +152,7 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
     public void Unpack(Span<sbyte> trits)
     {
         CheckShape(Rows, Columns, trits.Length);
+        using Lease lease = Rent();
         for (int row = 0; row < Rows; row++)
             UnpackRow(row, trits.Slice(row * Columns, Columns));
     }
@@ -168,11 +164,12 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
     public void Unpack(Span<float> weights)
     {
         CheckShape(Rows, Columns, weights.Length);
+        using Lease lease = Rent();
         sbyte[] trits = new sbyte[Columns];
         for (int row = 0; row < Rows; row++)
         {
             UnpackRow(row, trits);
-            float scale = Scales[ScaleCount == 1 ? 0 : row];
+            float scale = RentedScales[Granularity == Granularity.PerTensor ? 0 : row];
             Span<float> rowWeights = weights.Slice(row * Columns, Columns);
             for (int column = 0; column < Columns; column++)
                 rowWeights[column] = scale * trits[column];
@@ -186,9 +183,11 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
     {
         if (ReferenceEquals(this, other))
             return true;
-        if (other is null || isDisposed || other.isDisposed)
+        if (other is null || owner.IsClosed || other.owner.IsClosed
+            || (Rows, Columns, Granularity) != (other.Rows, other.Columns, other.Granularity))
             return false;
-        if ((Rows, Columns, Granularity) != (other.Rows, other.Columns, other.Granularity) || !Scales.SequenceEqual(other.Scales))
+        using Lease lease = Rent(), otherLease = other.Rent();
+        if (!RentedScales.SequenceEqual(other.RentedScales))
             return false;
         for (int panel = 0; panel < PanelLayout.Panels(Rows); panel++)
         {
@@ -205,17 +204,14 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
     public override int GetHashCode() => HashCode.Combine(Rows, Columns, Granularity);
 
     /// <summary>Frees the memory. Harmless when repeated.</summary>
-    public void Dispose()
-    {
-        isDisposed = true;
-        owned?.Dispose();
-    }
+    public void Dispose() => owner.Dispose();
 
-    /// <summary>Weights over memory that somebody else owns and keeps alive.</summary>
-    internal static PackedTernaryWeights Over(byte* data, float* scales, int rows, int columns, Granularity granularity)
+    /// <summary>Weights over memory that a handle keeps alive; the weights take over the handle.</summary>
+    internal static PackedTernaryWeights Over(
+        SafeHandle owner, byte* data, float* scales, int rows, int columns, Granularity granularity)
     {
         CheckShape(rows, columns);
-        return new PackedTernaryWeights(rows, columns, granularity, owned: null, data, scales);
+        return new PackedTernaryWeights(rows, columns, granularity, owner, data, scales);
     }
 
     /// <summary>New memory for weights that the caller fills in at once: trits and scales hold nothing of meaning yet.</summary>
@@ -239,27 +235,26 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
         _ => throw new ArgumentException($"Weights are quantized PerTensor or PerChannel, not {granularity}.", nameof(granularity)),
     };
 
-    /// <summary>Keeps the memory from being freed until <see cref="Release"/>.</summary>
-    internal void Acquire()
+    /// <summary>Keeps the memory from being freed until the lease is disposed.</summary>
+    internal Lease Rent()
     {
-        ObjectDisposedException.ThrowIf(isDisposed, this);
+        ObjectDisposedException.ThrowIf(owner.IsClosed, this);
         bool added = false;
-        owned?.DangerousAddRef(ref added);
+        owner.DangerousAddRef(ref added);
+        return new Lease(this);
     }
-
-    internal void Release() => owned?.DangerousRelease();
 
     internal Span<byte> Panel(int panel)
     {
         long bytes = PanelLayout.PanelBytes(Columns);
-        return new Span<byte>(Data + (panel * bytes), (int)bytes);
+        return new Span<byte>(data + (panel * bytes), (int)bytes);
     }
 
     /// <summary>What is wrong with trits that came from outside, or null: every code is one of three, all padding is zero,
     /// every scale is finite.</summary>
     internal string? FindDamage()
     {
-        foreach (float scale in Scales)
+        foreach (float scale in RentedScales)
         {
             if (!float.IsFinite(scale))
                 return $"a scale is {scale}";
@@ -317,7 +312,7 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
 
     private void UnpackRow(int row, Span<sbyte> trits)
     {
-        byte* word = Data + PanelLayout.RowOffset(row, Columns);
+        byte* word = data + PanelLayout.RowOffset(row, Columns);
         Span<uint> step = stackalloc uint[4];
         Span<sbyte> stepTrits = MemoryMarshal.Cast<uint, sbyte>(step);
         for (int column = 0; column < trits.Length; column += PanelLayout.StepColumns, word += PanelLayout.StepBytes)
@@ -336,4 +331,12 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
         PanelLayout.Interleave(Code(fours[0]), Code(fours[1]), Code(fours[2]), Code(fours[3]));
 
     private static uint Code(uint fourTrits) => (fourTrits ^ 0x80808080) - 0x7F7F7F7F;
+
+    /// <summary>The use of weights that another thread may dispose meanwhile.</summary>
+    internal readonly ref struct Lease(PackedTernaryWeights weights)
+    {
+        public PackedTernaryWeights Weights => weights;
+
+        public void Dispose() => weights.owner.DangerousRelease();
+    }
 }

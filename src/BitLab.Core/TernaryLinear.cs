@@ -47,38 +47,30 @@ public static unsafe class TernaryLinear
                 $"The config says weights {config.WeightGranularity}, but they are packed {weights.Granularity}.", nameof(config));
         }
         kernel ??= KernelRegistry.GetKernelForConfig(config);
+        using PackedTernaryWeights.Lease lease = weights.Rent();
         fixed (float* xp = x, biasp = bias, yp = y)
             Forward(weights, config, kernel, xp, tokens, biasp, yp);
     }
 
-    /// <summary>The same on pointers, without the checks.</summary>
+    /// <summary>The same on pointers, without the checks. The weights are rented.</summary>
     internal static void Forward(
         PackedTernaryWeights weights, BitQuantConfig config, IBitKernel kernel, float* x, int tokens, float* bias, float* y)
     {
-        weights.Acquire();
-        try
+        int columns = weights.Columns;
+        bool isInt8 = config.ActivationDtype == ActivationDtype.Int8;
+        float? tensorRange = isInt8 && config.ActivationGranularity == Granularity.PerTensor
+            ? RangeOf(x, (long)tokens * columns)
+            : null;
+        int group = GroupOf(PanelLayout.PaddedColumns(columns) * (isInt8 ? 1 : sizeof(float)));
+        for (int first = 0; first < tokens; first += group)
         {
-            int columns = weights.Columns;
-            bool isInt8 = config.ActivationDtype == ActivationDtype.Int8;
-            float? tensorRange = isInt8 && config.ActivationGranularity == Granularity.PerTensor
-                ? RangeOf(x, (long)tokens * columns)
-                : null;
-            int padded = PanelLayout.PaddedColumns(columns);
-            int group = GroupOf(padded * (isInt8 ? 1 : sizeof(float)));
-            for (int first = 0; first < tokens; first += group)
-            {
-                int count = Math.Min(group, tokens - first);
-                float* groupX = x + ((long)first * columns);
-                float* groupY = y + ((long)first * weights.Rows);
-                if (isInt8)
-                    Int8(weights, kernel, groupX, count, tensorRange, bias, groupY);
-                else
-                    Float32(weights, kernel, groupX, count, bias, groupY);
-            }
-        }
-        finally
-        {
-            weights.Release();
+            int count = Math.Min(group, tokens - first);
+            float* groupX = x + ((long)first * columns);
+            float* groupY = y + ((long)first * weights.Rows);
+            if (isInt8)
+                Int8(weights, kernel, groupX, count, tensorRange, bias, groupY);
+            else
+                Float32(weights, kernel, groupX, count, bias, groupY);
         }
     }
 

@@ -75,7 +75,7 @@ public class PackedTernaryWeightsTests
         Assert.Equal(before + packed.ByteCount, BitLabRuntime.WeightBytesHeld);
         unsafe
         {
-            Assert.Equal(0, (nint)packed.Data % 64);
+            Assert.Equal(0, (nint)packed.RentedData % 64);
         }
         packed.Dispose();
         packed.Dispose();

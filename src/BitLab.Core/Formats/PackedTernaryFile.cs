@@ -24,6 +24,7 @@ public static class PackedTernaryFile
     {
         ArgumentNullException.ThrowIfNull(stream);
         ArgumentNullException.ThrowIfNull(weights);
+        using PackedTernaryWeights.Lease lease = weights.Rent();
         Span<byte> header = stackalloc byte[HeaderBytes];
         header.Clear();
         Magic.CopyTo(header);
@@ -35,7 +36,7 @@ public static class PackedTernaryFile
         stream.Write(header);
         for (int panel = 0; panel < PanelLayout.Panels(weights.Rows); panel++)
             stream.Write(weights.Panel(panel));
-        stream.Write(MemoryMarshal.AsBytes(weights.Scales));
+        stream.Write(MemoryMarshal.AsBytes(weights.RentedScales));
     }
 
     /// <summary>Reads what <see cref="Write"/> wrote, and nothing behind it.</summary>
@@ -75,7 +76,7 @@ public static class PackedTernaryFile
             name);
 
         PackedTernaryWeights weights = PackedTernaryWeights.Allocate((int)rows, (int)columns, granularity);
-        content.CopyTo(new Span<byte>(weights.Data, content.Length));
+        content.CopyTo(new Span<byte>(weights.RentedData, content.Length));
         if (weights.FindDamage() is string damage)
         {
             weights.Dispose();

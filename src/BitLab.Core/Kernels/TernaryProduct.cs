@@ -17,7 +17,7 @@ public readonly unsafe struct TernaryProduct
 
     /// <summary>Creates the description.</summary>
     /// <param name="tokens">M.</param>
-    /// <param name="weights">The weights; their memory must stay alive as long as this is used.</param>
+    /// <param name="weights">The weights, rented as long as this is used.</param>
     /// <param name="int8">Tiles of int8 activations, or null.</param>
     /// <param name="float32">Tiles of float32 activations, or null.</param>
     /// <param name="tokenScales">For int8: a scale for each token.</param>
@@ -37,8 +37,8 @@ public readonly unsafe struct TernaryProduct
         Tokens = tokens;
         Outputs = weights.Rows;
         PaddedColumns = PanelLayout.PaddedColumns(weights.Columns);
-        Weights = weights.Data;
-        WeightScales = weights.LiveScales;
+        Weights = weights.RentedData;
+        WeightScales = weights.RentedScalePointer;
         WeightScaleStride = weights.Granularity == Granularity.PerTensor ? 0 : 1;
         Int8 = int8;
         Float32 = float32;

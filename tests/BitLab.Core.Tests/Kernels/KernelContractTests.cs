@@ -116,11 +116,11 @@ public class KernelContractTests
             using var tokenSums = new GuardedMemory(m * sizeof(int), sizeof(int));
             using var bias = new GuardedMemory(n * sizeof(float), sizeof(float));
             using var y = new GuardedMemory((long)m * n * sizeof(float), sizeof(float));
-            new ReadOnlySpan<byte>(packed.Data, (int)packed.PackedBytes).CopyTo(new Span<byte>(data.Pointer, (int)packed.PackedBytes));
+            new ReadOnlySpan<byte>(packed.RentedData, (int)packed.PackedBytes).CopyTo(new Span<byte>(data.Pointer, (int)packed.PackedBytes));
             packed.Scales.CopyTo(scales.Floats);
             bias.Floats.Fill(.5f);
             tokenScales.Floats.Fill(1);
-            using PackedTernaryWeights guarded = PackedTernaryWeights.Over(
+            using PackedTernaryWeights guarded = PackedTernaryWeights.Over(new NativeBuffer(1, holdsWeights: false), 
                 data.Pointer, (float*)scales.Pointer, n, k, config.WeightGranularity);
             var product = new TernaryProduct(
                 m, guarded,

@@ -1,0 +1,441 @@
+using System.Runtime.CompilerServices;
+using BitLab.Core;
+using TorchSharp;
+using TorchSharp.Modules;
+using TorchSharp.Utils;
+using static TorchSharp.torch;
+
+namespace BitLab.Layers;
+
+/// <summary>What all ternary layers share: latent float weights that train, a packed form that multiplies, and the one-way
+/// step from the first to the second.</summary>
+/// <remarks>
+/// <para>A layer is in one of two states. <b>Latent</b>: it holds float weights; <c>eval()</c> packs them beside, and any
+/// change of them by an operation of LibTorch, by <c>load</c> or by <c>load_state_dict</c> packs them anew before the next
+/// forward. (Only bytes written through <c>weight.bytes</c> or <c>weight.data</c> go unseen, until <c>train()</c> and
+/// <c>eval()</c> are called.) <b>Deployed</b>, after <see cref="Deploy"/>: it holds the packed weights alone.</para>
+/// <para>The state dict holds <c>weight</c> in the first state, and in the second <c>packed_weight</c> (uint8, panels ×
+/// steps × 128, docs/packed-layout.md) and <c>weight_scale</c> (float32, 1 or out).</para>
+/// </remarks>
+public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
+{
+    internal const string WeightKey = nameof(weight);
+    internal const string PackedKey = nameof(packed_weight);
+    internal const string ScaleKey = nameof(weight_scale);
+
+    private readonly Lock gate = new();
+    private readonly int rows;
+    private readonly int columns;
+    private readonly long[] weightShape;
+
+    // TorchSharp finds fields by reflection and registers them by these names. Its .to() replaces a tensor through the
+    // property of that name, or else through the field.
+    [ComponentName(Name = WeightKey)]
+    private Parameter? latent;
+
+    private Tensor? packed_weight;
+    private Tensor? weight_scale;
+
+    // The packed weights of the moment that `packedState` describes, or null. Read and replaced under the gate.
+    private PackedTernaryWeights? packed;
+    private State packedState;
+    private volatile bool mayHaveChanged;
+
+    /// <summary>Creates a latent layer. The deriving constructor calls <c>RegisterComponents()</c>.</summary>
+    /// <param name="name">The class's name.</param>
+    /// <param name="weightShape">(out, *): the shape of the weights.</param>
+    /// <param name="config">How to quantize; null: <see cref="BitQuantConfig.Default"/>.</param>
+    /// <param name="initMethod">How the weights begin.</param>
+    /// <param name="device">Where; default: the CPU.</param>
+    /// <param name="dtype">The latent weights' type; default: float32.</param>
+    /// <exception cref="ArgumentException">The shape is not one that can be packed.</exception>
+    protected BitLayerBase(
+        string name, long[] weightShape, BitQuantConfig? config, InitMethod initMethod, Device? device, ScalarType? dtype)
+        : base(name)
+    {
+        ArgumentNullException.ThrowIfNull(weightShape);
+        long rowSize = weightShape.Skip(1).Aggregate(1L, (product, size) => product * size);
+        if (weightShape.Any(size => size < 1) || weightShape[0] > int.MaxValue || rowSize > PackedTernaryWeights.MaxColumns)
+        {
+            throw new ArgumentException(
+                $"Expected weights of at least 1 output and 1 to {PackedTernaryWeights.MaxColumns} inputs, "
+                + $"got ({string.Join(", ", weightShape)}).");
+        }
+        this.weightShape = weightShape;
+        (rows, columns) = ((int)weightShape[0], (int)rowSize);
+        QuantConfig = config ?? BitQuantConfig.Default;
+        LayerName = $"{name}({columns}, {rows})";
+        latent = nn.Parameter(empty(weightShape, dtype, device));
+        using (no_grad())
+            Initialization.Fill(latent, initMethod);
+        // First, so that it is the first key, as in nn.Linear.
+        register_parameter(WeightKey, latent);
+    }
+
+    /// <summary>How the layer quantizes.</summary>
+    public BitQuantConfig QuantConfig { get; }
+
+    /// <summary>What errors call this layer: its class and size, or its path once a model has set it.</summary>
+    public string LayerName { get; set; }
+
+    /// <summary>The latent float weights, (out, *); null once deployed.</summary>
+    public Parameter? weight
+    {
+        get => latent;
+        private protected set
+        {
+            latent?.Dispose();
+            latent = value;
+            ConditionallyRegisterParameter(WeightKey, value);
+        }
+    }
+
+    /// <summary>Whether the layer holds packed weights alone.</summary>
+    public bool IsDeployed => packed_weight is not null;
+
+    /// <summary>The ternary weights of this moment, (out, *) int8 in {-1, 0, 1}: a new tensor on the CPU, the
+    /// caller's.</summary>
+    /// <exception cref="QuantizationException">A latent weight is NaN or infinite.</exception>
+    public Tensor QWeight
+    {
+        get
+        {
+            using PackedTernaryWeights.Lease lease = RentPacked();
+            Tensor trits = empty(weightShape, ScalarType.Int8);
+            lease.Weights.Unpack(new Span<sbyte>(TensorMemory.Pointer(trits), rows * columns));
+            return trits;
+        }
+    }
+
+    /// <summary>The scale of the ternary weights of this moment, (1) or (out) float32: a new tensor on the CPU, the
+    /// caller's.</summary>
+    /// <exception cref="QuantizationException">A latent weight is NaN or infinite.</exception>
+    public Tensor QWeightScale
+    {
+        get
+        {
+            using PackedTernaryWeights.Lease lease = RentPacked();
+            return tensor(lease.Weights.RentedScales.ToArray());
+        }
+    }
+
+    /// <summary>The bytes that the packed weights and their scales take, padding included.</summary>
+    public long PackedBytes =>
+        PackedTernaryWeights.PackedSize(rows, columns)
+        + (sizeof(float) * (QuantConfig.WeightGranularity == Granularity.PerTensor ? 1L : rows));
+
+    internal int Rows => rows;
+
+    internal int Columns => columns;
+
+    /// <summary>Trits in the weights, without padding.</summary>
+    internal long TritCount => (long)rows * columns;
+
+    /// <summary>The bytes held beside parameters and buffers: those of eval mode's packed weights.</summary>
+    internal long CacheBytes
+    {
+        get
+        {
+            lock (gate)
+            {
+                return IsDeployed || packed is null ? 0 : packed.ByteCount;
+            }
+        }
+    }
+
+    /// <summary>Keeps the packed weights and frees the latent ones for good. The layer is in eval mode afterwards. Harmless
+    /// when repeated.</summary>
+    /// <exception cref="QuantizationException">A latent weight is NaN or infinite; the layer is as before.</exception>
+    /// <exception cref="InvalidOperationException">The weights are on the meta device and have no values.</exception>
+    public void Deploy()
+    {
+        if (IsDeployed)
+            return;
+        if (latent!.device_type == DeviceType.META)
+            throw new InvalidOperationException($"{LayerName} is on the meta device: there are no weights to deploy.");
+        Device device = latent.device;
+        using (PackedTernaryWeights.Lease lease = RentPacked())
+        {
+            BecomeDeployed(empty(PackedShape, ScalarType.Byte), empty(lease.Weights.RentedScales.Length, ScalarType.Float32));
+            Copy(lease.Weights.RentedData, TensorMemory.Pointer(packed_weight!), lease.Weights.PackedBytes);
+            lease.Weights.RentedScales.CopyTo(
+                new Span<float>(TensorMemory.Pointer(weight_scale!), lease.Weights.RentedScales.Length));
+        }
+        if (device.type != DeviceType.CPU)
+            _to(device.type, device.index, non_blocking: false);
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="InvalidOperationException">The layer is deployed and has nothing left to train.</exception>
+    /// <exception cref="QuantizationException">In eval mode, a latent weight is NaN or infinite.</exception>
+    public override void train(bool train = true)
+    {
+        if (train && IsDeployed)
+            throw new InvalidOperationException($"{LayerName} is deployed: its float weights are freed, so it cannot train again.");
+        base.train(train);
+        if (train)
+            DropPacked();
+        else if (!IsDeployed && latent!.device_type == DeviceType.CPU)
+            RentPacked().Dispose();
+    }
+
+    /// <inheritdoc/>
+    public override Dictionary<string, Tensor> state_dict(Dictionary<string, Tensor>? destination = null, string? prefix = null)
+    {
+        // Who holds the tensors may write to their memory, as TorchSharp's own load() does.
+        mayHaveChanged = true;
+        return base.state_dict(destination, prefix);
+    }
+
+    /// <summary>Copies a state dict into this layer. One of a deployed layer makes this layer deployed.</summary>
+    /// <param name="source">Tensors by key.</param>
+    /// <param name="strict">Whether missing and unexpected keys are an error.</param>
+    /// <param name="skip">Keys to leave out.</param>
+    /// <returns>The keys that are missing and unexpected.</returns>
+    /// <exception cref="ArgumentException">A packed tensor has not the type or shape of this layer's.</exception>
+    /// <exception cref="InvalidOperationException">The keys do not fit, or the layer is deployed and the state dict
+    /// latent.</exception>
+    public override (IList<string> missing_keys, IList<string> unexpected_keyes) load_state_dict(
+        Dictionary<string, Tensor> source, bool strict = true, IList<string>? skip = null)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        PrepareToLoad(source, prefix: "");
+        return base.load_state_dict(source, strict, skip);
+    }
+
+    /// <summary>Brings the layer into the state that a state dict was taken in, before its values are copied.</summary>
+    internal void PrepareToLoad(IReadOnlyDictionary<string, Tensor> source, string prefix)
+    {
+        if (source.TryGetValue(prefix + PackedKey, out Tensor? trits))
+        {
+            long[] scaleShape = [PackedTernaryWeights.CountScales(rows, QuantConfig.WeightGranularity)];
+            Check(prefix + PackedKey, trits, PackedShape, ScalarType.Byte);
+            if (!source.TryGetValue(prefix + ScaleKey, out Tensor? scales))
+                throw new ArgumentException($"The state dict has '{prefix + PackedKey}' but no '{prefix + ScaleKey}'.", nameof(source));
+            Check(prefix + ScaleKey, scales, scaleShape, ScalarType.Float32);
+            if (!IsDeployed)
+            {
+                Device device = latent!.device;
+                BecomeDeployed(
+                    zeros(PackedShape, ScalarType.Byte, device), zeros(scaleShape, ScalarType.Float32, device));
+            }
+        }
+        else if (IsDeployed && source.ContainsKey(prefix + WeightKey))
+        {
+            throw new InvalidOperationException(
+                $"{LayerName} is deployed and cannot load latent weights; load them into a new layer.");
+        }
+
+        static void Check(string key, Tensor value, long[] shape, ScalarType dtype)
+        {
+            if (value.dtype != dtype || !value.shape.SequenceEqual(shape))
+            {
+                throw new ArgumentException(
+                    $"'{key}' is {value.dtype} ({string.Join(", ", value.shape)}); this layer needs {dtype} ({string.Join(", ", shape)}).");
+            }
+        }
+    }
+
+    /// <summary>Whether this forward has to be differentiable: training, or a gradient asked of the input.</summary>
+    /// <param name="input">The layer's input.</param>
+    /// <returns>Whether.</returns>
+    protected bool WantsGradient(Tensor input)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        return training || (input.requires_grad && is_grad_enabled());
+    }
+
+    /// <summary>The weights as floats, as the packed form holds them: fake-quantized with a straight-through gradient from the
+    /// latent weights, or unpacked once deployed.</summary>
+    /// <param name="like">Its type and device are the result's.</param>
+    /// <returns>(out, *).</returns>
+    protected Tensor DequantizedWeights(Tensor like)
+    {
+        ArgumentNullException.ThrowIfNull(like);
+        using DisposeScope scope = NewDisposeScope();
+        if (!IsDeployed)
+            return StraightThrough.Weights(latent!, QuantConfig.WeightGranularity).to(like.dtype).MoveToOuterDisposeScope();
+        using PackedTernaryWeights.Lease lease = RentPacked();
+        Tensor weights = empty(weightShape);
+        lease.Weights.Unpack(new Span<float>(TensorMemory.Pointer(weights), rows * columns));
+        return weights.to(like.dtype, like.device).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Multiplies rows by the packed weights, on the CPU.</summary>
+    /// <param name="input">(*, columns), of any float type, on the CPU.</param>
+    /// <param name="bias">(out) on the CPU, or null.</param>
+    /// <returns>(*, out), of the input's type, without a gradient.</returns>
+    protected Tensor MultiplyPacked(Tensor input, Tensor? bias)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        if (input.dtype == ScalarType.Float32 && input.is_contiguous() && (bias is null || IsPlain(bias)))
+            return MultiplyPlain(input, bias);
+        using DisposeScope scope = NewDisposeScope();
+        using (no_grad())
+        {
+            Tensor plain = input.detach().to(ScalarType.Float32).contiguous();
+            Tensor? plainBias = bias?.detach().to(ScalarType.Float32).contiguous();
+            return MultiplyPlain(plain, plainBias).to(input.dtype).MoveToOuterDisposeScope();
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override nn.Module _to(ScalarType dtype, bool non_blocking) =>
+        KeepingScalesPrecise(() => base._to(dtype, non_blocking));
+
+    /// <inheritdoc/>
+    protected override nn.Module _to(Device device, ScalarType dtype, bool non_blocking) =>
+        KeepingScalesPrecise(() => base._to(device, dtype, non_blocking));
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+            DropPacked();
+        base.Dispose(disposing);
+    }
+
+    private static bool IsPlain(Tensor tensor) =>
+        tensor.dtype == ScalarType.Float32 && tensor.device_type == DeviceType.CPU && tensor.is_contiguous();
+
+    private static void Copy(byte* source, byte* target, long byteCount) =>
+        Buffer.MemoryCopy(source, target, byteCount, byteCount);
+
+    private long[] PackedShape => [PanelLayout.Panels(rows), PanelLayout.Steps(columns), PanelLayout.StepBytes];
+
+    private Tensor MultiplyPlain(Tensor input, Tensor? bias)
+    {
+        long rank = input.ndim;
+        Tensor output;
+        if (rank == 2)
+        {
+            output = empty(input.size(0), rows, ScalarType.Float32);
+        }
+        else
+        {
+            long[] shape = input.shape;
+            shape[^1] = rows;
+            output = empty(shape, ScalarType.Float32);
+        }
+        int tokens = checked((int)(input.numel() / columns));
+        if (tokens > 0)
+        {
+            using PackedTernaryWeights.Lease lease = RentPacked();
+            TernaryLinear.Forward(
+                lease.Weights,
+                QuantConfig,
+                KernelRegistry.GetKernelForConfig(QuantConfig),
+                (float*)TensorMemory.Pointer(input),
+                tokens,
+                bias is null ? null : (float*)TensorMemory.Pointer(bias),
+                (float*)TensorMemory.Pointer(output));
+        }
+        return output;
+    }
+
+    /// <summary>The packed weights of this moment, which are not freed before the lease is disposed.</summary>
+    private PackedTernaryWeights.Lease RentPacked()
+    {
+        lock (gate)
+        {
+            State state = IsDeployed ? State.Of(packed_weight!, weight_scale!) : State.Of(latent!, null);
+            // Where there is no version to compare, anything may have happened since.
+            if (packed is null || mayHaveChanged || state.Version is null || state != packedState)
+            {
+                mayHaveChanged = false;
+                PackedTernaryWeights fresh = IsDeployed ? ViewDeployed() : PackLatent();
+                packed?.Dispose();
+                packed = fresh;
+                packedState = state;
+            }
+            return packed.Rent();
+        }
+    }
+
+    private PackedTernaryWeights PackLatent()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using (no_grad())
+        {
+            Tensor w = latent!.detach().to(ScalarType.Float32, CPU).contiguous();
+            return PackedTernaryWeights.Pack(
+                new ReadOnlySpan<float>(TensorMemory.Pointer(w), rows * columns), rows, columns, QuantConfig.WeightGranularity, LayerName);
+        }
+    }
+
+    // Where the deployed tensors lie ready, their memory is multiplied as it is.
+    private PackedTernaryWeights ViewDeployed()
+    {
+        byte* trits = TensorMemory.Pointer(packed_weight!);
+        bool isReady = packed_weight!.device_type == DeviceType.CPU && (nint)trits % PanelLayout.BlockBytes == 0;
+        PackedTernaryWeights weights;
+        if (isReady)
+        {
+            weights = PackedTernaryWeights.Over(
+                new TensorMemory.Owner(packed_weight, weight_scale!),
+                trits, (float*)TensorMemory.Pointer(weight_scale!), rows, columns, QuantConfig.WeightGranularity);
+        }
+        else
+        {
+            using DisposeScope scope = NewDisposeScope();
+            Tensor cpuTrits = packed_weight.cpu(), cpuScales = weight_scale!.cpu();
+            weights = PackedTernaryWeights.Allocate(rows, columns, QuantConfig.WeightGranularity);
+            Copy(TensorMemory.Pointer(cpuTrits), weights.RentedData, weights.PackedBytes);
+            new Span<float>(TensorMemory.Pointer(cpuScales), weights.RentedScales.Length).CopyTo(weights.RentedScales);
+        }
+        if (weights.FindDamage() is not string damage)
+            return weights;
+        weights.Dispose();
+        throw new InvalidDataException($"The packed weights of {LayerName} are damaged: {damage}.");
+    }
+
+    private void BecomeDeployed(Tensor trits, Tensor scales)
+    {
+        lock (gate)
+        {
+            packed_weight = trits.DetachFromDisposeScope();
+            weight_scale = scales.DetachFromDisposeScope();
+            ConditionallyRegisterBuffer(PackedKey, packed_weight, true);
+            ConditionallyRegisterBuffer(ScaleKey, weight_scale, true);
+            weight = null;
+            packed?.Dispose();
+            packed = null;
+        }
+        base.train(false);
+    }
+
+    private void DropPacked()
+    {
+        lock (gate)
+        {
+            packed?.Dispose();
+            packed = null;
+        }
+    }
+
+    // A cast of the model casts every float buffer; the scales of trits stay float32, whatever the layer computes in.
+    private nn.Module KeepingScalesPrecise(Func<nn.Module> to)
+    {
+        if (!IsDeployed)
+            return to();
+        using Tensor precise = weight_scale!.clone();
+        nn.Module result = to();
+        Tensor moved = precise.to(weight_scale!.device, copy: true).DetachFromDisposeScope();
+        weight_scale.Dispose();
+        weight_scale = moved;
+        ConditionallyRegisterBuffer(ScaleKey, moved, true);
+        return result;
+    }
+
+    /// <summary>What tells one moment of the weights from another: the tensors' memory and versions.</summary>
+    private readonly record struct State(nint Memory, nint ScaleMemory, long? Version, long? ScaleVersion)
+    {
+        public static State Of(Tensor values, Tensor? scales) => new(
+            Address(values),
+            scales is null ? 0 : Address(scales),
+            TensorMemory.Version(values),
+            scales is null ? 0 : TensorMemory.Version(scales));
+
+        private static nint Address(Tensor tensor) => (nint)TensorMemory.Pointer(tensor);
+    }
+}

@@ -1,0 +1,114 @@
+using BitLab.Core;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace BitLab.Layers.Tests;
+
+public class StateDictTests
+{
+    [Fact]
+    public void The_keys_tell_the_state()
+    {
+        using var layer = new BitLinear(20, 10, subLN: true);
+        Assert.Equal(["weight", "bias", "rms_norm.weight"], layer.state_dict().Keys);
+        layer.eval();
+        Assert.Equal(["weight", "bias", "rms_norm.weight"], layer.state_dict().Keys);
+        layer.Deploy();
+        Assert.Equal(
+            ["bias", "packed_weight", "rms_norm.weight", "weight_scale"], layer.state_dict().Keys.Order(StringComparer.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("train")]
+    [InlineData("eval")]
+    [InlineData("deployed")]
+    public void A_state_dict_of_every_state_loads_into_a_new_layer(string state)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var layer = new BitLinear(50, 20);
+        if (state == "deployed")
+            layer.Deploy();
+        else
+            layer.train(state == "train");
+        using var fresh = new BitLinear(50, 20);
+        fresh.load_state_dict(layer.state_dict());
+        Assert.Equal(layer.IsDeployed, fresh.IsDeployed);
+        layer.eval();
+        fresh.eval();
+        Tensor x = randn(3, 50);
+        BitLinearTests.AssertEqual(layer.call(x), fresh.call(x));
+    }
+
+    [Fact]
+    public void A_deployed_layer_loads_another_and_its_own_file_format()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var layer = new BitLinear(50, 20);
+        using var other = new BitLinear(50, 20);
+        layer.Deploy();
+        other.Deploy();
+        Tensor x = randn(3, 50), expected = other.call(x);
+        layer.call(x);
+        layer.load_state_dict(other.state_dict());
+        BitLinearTests.AssertEqual(expected, layer.call(x));
+
+        using var third = new BitLinear(50, 20);
+        third.Deploy();
+        Tensor before = third.call(x);
+        string file = Path.GetTempFileName();
+        layer.save(file);
+        third.load(file);
+        File.Delete(file);
+        Assert.False(before.Equals(expected));
+        BitLinearTests.AssertEqual(expected, third.call(x));
+    }
+
+    [Fact]
+    public void A_whole_model_changes_its_state_with_the_state_dict()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var model = Model();
+        using var fresh = Model();
+        model.Deploy();
+        Assert.Throws<InvalidOperationException>(() => fresh.load_state_dict(model.state_dict()));
+        fresh.LoadStateDict(model.state_dict());
+        fresh.eval();
+        Tensor x = randn(4, 12);
+        BitLinearTests.AssertEqual(model.call(x), fresh.call(x));
+
+        static nn.Module<Tensor, Tensor> Model() =>
+            nn.Sequential(("a", new BitLinear(12, 9)), ("norm", nn.LayerNorm(9)), ("b", new BitLinear(9, 3)));
+    }
+
+    [Fact]
+    public void What_does_not_fit_is_named()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var deployed = new BitLinear(50, 20);
+        deployed.Deploy();
+        using var latent = new BitLinear(50, 20);
+        using var small = new BitLinear(50, 200);
+        using var perChannel = new BitLinear(50, 20, config: new BitQuantConfig { WeightGranularity = Granularity.PerChannel });
+        Assert.Contains("deployed", Assert.Throws<InvalidOperationException>(() => deployed.load_state_dict(latent.state_dict())).Message);
+        Assert.Contains("packed_weight", Assert.Throws<ArgumentException>(() => small.load_state_dict(deployed.state_dict())).Message);
+        Assert.Contains("weight_scale", Assert.Throws<ArgumentException>(() => perChannel.load_state_dict(deployed.state_dict())).Message);
+        Assert.False(small.IsDeployed || perChannel.IsDeployed);
+        using var model = nn.Sequential(("fc", new BitLinear(50, 20, hasBias: false)));
+        string message = Assert.Throws<InvalidOperationException>(() => model.LoadStateDict(latent.state_dict())).Message;
+        Assert.Contains("Missing: fc.weight", message);
+        Assert.Contains("Unexpected: weight, bias", message);
+        (IList<string> missing, IList<string> unexpected) = model.LoadStateDict(latent.state_dict(), strict: false);
+        Assert.Equal((1, 2), (missing.Count, unexpected.Count));
+    }
+
+    [Fact]
+    public void Damaged_packed_weights_are_refused_before_they_are_multiplied()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var layer = new BitLinear(50, 20);
+        layer.Deploy();
+        layer.call(randn(1, 50));
+        layer.get_buffer("packed_weight")!.fill_(255);
+        Assert.Contains("BitLinear(50, 20)", Assert.Throws<InvalidDataException>(() => layer.call(randn(1, 50))).Message);
+    }
+}
