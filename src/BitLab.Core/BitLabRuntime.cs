@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 using System.Text;
@@ -42,7 +41,7 @@ public static class BitLabRuntime
     public static string Describe() => new StringBuilder()
         .AppendLine($"BitLab {typeof(BitLabRuntime).Assembly.GetName().Version?.ToString(3)} on {RuntimeInformation.FrameworkDescription}, "
             + $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}, {Environment.ProcessorCount} processors")
-        .AppendLine($"CPU features: {string.Join(", ", CpuFeatures)}; {(Vector512.IsHardwareAccelerated ? 512 : Vector256.IsHardwareAccelerated ? 256 : 128)}-bit vectors")
+        .AppendLine($"CPU features that .NET uses: {string.Join(", ", CpuFeatures)}")
         .AppendLine($"Native library: {NativeLibrary}")
         .Append($"Kernels: {string.Join(", ", KernelRegistry.ListAvailableKernels())}")
         .ToString();
