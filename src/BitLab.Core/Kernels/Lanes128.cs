@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace BitLab.Core;
 
@@ -30,6 +31,11 @@ internal readonly unsafe struct Lanes128(Vector128<uint> bits) : ILanes<Lanes128
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 AddProducts(Lanes128 sums, Lanes128 codes, Lanes128 activations)
     {
+        if (Ssse3.IsSupported)
+        {
+            return new((sums.bits.AsInt16()
+                + Ssse3.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte())).AsUInt32());
+        }
         // The even and the odd bytes of the codes are small and unsigned, those of the activations are signed.
         Vector128<short> evenCodes = (codes.bits & Vector128.Create(0x00FF00FFu)).AsInt16();
         Vector128<short> oddCodes = (codes.bits.AsUInt16() >>> 8).AsInt16();
@@ -41,6 +47,11 @@ internal readonly unsafe struct Lanes128(Vector128<uint> bits) : ILanes<Lanes128
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 AddPairs(Lanes128 sums, Lanes128 shorts)
     {
+        if (Sse2.IsSupported)
+        {
+            return new((sums.bits.AsInt32()
+                + Sse2.MultiplyAddAdjacent(shorts.bits.AsInt16(), Vector128<short>.One)).AsUInt32());
+        }
         Vector128<int> even = (shorts.bits.AsInt32() << 16) >> 16;
         Vector128<int> odd = shorts.bits.AsInt32() >> 16;
         return new((sums.bits.AsInt32() + even + odd).AsUInt32());

@@ -13,6 +13,7 @@ internal readonly ref struct ElfImport
     private const long StringTable = 5, SymbolTable = 6, StringTableSize = 10;
     private const long VersionOfSymbol = 0x6FFFFFF0, VersionsNeeded = 0x6FFFFFFE, VersionsNeededCount = 0x6FFFFFFF;
     private const int SymbolBytes = 24;
+    private const int MaxLibraries = 1000;
 
     private readonly Span<byte> image;
     private readonly Dictionary<long, long> dynamic = [];
@@ -77,8 +78,10 @@ internal readonly ref struct ElfImport
             return false;
         long strings = FileOffset(dynamic[StringTable]);
         long oldNeed = 0, newNeed = 0;
-        long library = FileOffset(dynamic[VersionsNeeded]);
-        for (long i = 0; i < dynamic[VersionsNeededCount]; i++, library += I32(library + 12))
+        long library = FileOffset(dynamic[VersionsNeeded]), libraries = dynamic[VersionsNeededCount];
+        if (libraries is < 0 or > MaxLibraries)
+            throw new InvalidDataException($"The ELF image claims to need {libraries} libraries.");
+        for (long i = 0; i < libraries; i++, library += I32(library + 12))
         {
             long need = library + I32(library + 8);
             for (int j = 0; j < U16(library + 2); j++, need += I32(need + 12))

@@ -23,6 +23,16 @@ public class KernelRegistryTests
         KernelRegistry.GetKernelForConfig(config).Name);
 
     [Fact]
+    public void The_native_library_is_there_where_CI_has_built_it() => Assert.Equal(
+        Environment.GetEnvironmentVariable("BITLAB_TEST_NATIVE") switch
+        {
+            "yes" => true,
+            "no" => false,
+            _ => BitLabRuntime.HasNativeLibrary,
+        },
+        BitLabRuntime.HasNativeLibrary);
+
+    [Fact]
     public void An_unknown_name_is_answered_with_the_known_ones()
     {
         string message = Assert.Throws<KernelNotFoundException>(
