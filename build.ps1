@@ -9,7 +9,7 @@ Builds and tests BitLab: the same dotnet commands that anyone can type, in the o
 build, test: the whole solution.
 native: only the native library, where there is CMake and a C++ compiler.
 pack: the NuGet packages, to artifacts/packages.
-clean: what the other commands left of this configuration, and artifacts/.
+clean: the outputs of this configuration, through dotnet clean, and artifacts/.
 
 .PARAMETER NoNative
 Leaves the native library out; the managed kernels run instead.
