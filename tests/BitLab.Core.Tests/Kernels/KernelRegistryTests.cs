@@ -82,14 +82,12 @@ public class KernelRegistryTests
     [Fact]
     public void Registering_from_many_threads_loses_nothing()
     {
-        int before = KernelRegistry.ListAvailableKernels().Count;
         IDisposable[] registrations = new IDisposable[64];
         Parallel.For(0, registrations.Length, i =>
             registrations[i] = KernelRegistry.Register(new UsersKernel($"thread{i}"), priority: -2, matches: _ => false));
         Assert.Equal(64, KernelRegistry.ListAvailableKernels().Count(name => name.StartsWith("thread", StringComparison.Ordinal)));
         Parallel.ForEach(registrations, registration => registration.Dispose());
         Assert.DoesNotContain(KernelRegistry.ListAvailableKernels(), name => name.StartsWith("thread", StringComparison.Ordinal));
-        Assert.True(before >= 4);
     }
 
     /// <summary>A kernel as a user writes it: one class, no pointers.</summary>
