@@ -48,16 +48,15 @@ BITLAB_API int32_t bitlab_is_supported(int32_t kernel);
 //   w_scales   (1) with w_scale_stride 0, or (n) with stride 1
 //   bias       (n) or null
 //   y          (m, n), row by row
-BITLAB_API int32_t bitlab_multiply_int8(int32_t kernel, int32_t m, int32_t n, int32_t k,
-                                        const int8_t* x, const float* x_scales, const int32_t* x_sums,
-                                        const uint8_t* w, const float* w_scales, int32_t w_scale_stride,
-                                        const float* bias, float* y, int32_t first_panel, int32_t end_panel);
+BITLAB_API int32_t bitlab_multiply_int8(int32_t kernel, int32_t m, int32_t n, int32_t k, const int8_t* x,
+                                        const float* x_scales, const int32_t* x_sums, const uint8_t* w,
+                                        const float* w_scales, int32_t w_scale_stride, const float* bias, float* y,
+                                        int32_t first_panel, int32_t end_panel);
 
 // y[i, j] = (sum over k of x[i, k] * w[j, k]) * w_scales[j * w_scale_stride] + bias[j], summed in float from k = 0 up.
 //   x          float tiles of 8 tokens (the last tile: what is left), one column of each token in turn
 //   others     as above
-BITLAB_API int32_t bitlab_multiply_float32(int32_t kernel, int32_t m, int32_t n, int32_t k,
-                                           const float* x,
+BITLAB_API int32_t bitlab_multiply_float32(int32_t kernel, int32_t m, int32_t n, int32_t k, const float* x,
                                            const uint8_t* w, const float* w_scales, int32_t w_scale_stride,
                                            const float* bias, float* y, int32_t first_panel, int32_t end_panel);
 

@@ -11,11 +11,14 @@ namespace bitlab {
 
 #if defined(BITLAB_X64) && (defined(__GNUC__) || defined(__clang__))
 
-bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
 
 bool has_avx512vnni() {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vnni");
 }
 
 #elif defined(BITLAB_X64)
@@ -46,14 +49,19 @@ bool has_avx2() {
 
 bool has_avx512vnni() {
     const Features f;
-    const int f_dq_bw_vl = (1 << 16) | (1 << 17) | (1 << 30) | (1 << 31);
-    return (f.saved & kSavesZmm) == kSavesZmm && (f.extended[1] & f_dq_bw_vl) == f_dq_bw_vl && (f.extended[2] & (1 << 11));
+    const unsigned f_dq_bw_vl = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);
+    return (f.saved & kSavesZmm) == kSavesZmm && (static_cast<unsigned>(f.extended[1]) & f_dq_bw_vl) == f_dq_bw_vl &&
+           (f.extended[2] & (1 << 11));
 }
 
 #else
 
-bool has_avx2() { return false; }
-bool has_avx512vnni() { return false; }
+bool has_avx2() {
+    return false;
+}
+bool has_avx512vnni() {
+    return false;
+}
 
 #endif
 

@@ -6,12 +6,16 @@
 namespace bitlab {
 namespace {
 
-bool always() { return true; }
+bool always() {
+    return true;
+}
 
 #if defined(BITLAB_X64)
-#define BITLAB_ROW(supported, isa) {supported, multiply_int8_##isa, multiply_float32_##isa}
+#define BITLAB_ROW(supported, isa) \
+    { supported, multiply_int8_##isa, multiply_float32_##isa }
 #else
-#define BITLAB_ROW(supported, isa) {supported, nullptr, nullptr}
+#define BITLAB_ROW(supported, isa) \
+    { supported, nullptr, nullptr }
 #endif
 
 struct Row {
@@ -49,9 +53,13 @@ int32_t run(int32_t kernel, const Product& p, int32_t first_panel, int32_t end_p
 
 extern "C" {
 
-int32_t bitlab_abi_version(void) { return BITLAB_ABI_VERSION; }
+int32_t bitlab_abi_version(void) {
+    return BITLAB_ABI_VERSION;
+}
 
-int32_t bitlab_is_supported(int32_t kernel) { return bitlab::is_supported(kernel) ? 1 : 0; }
+int32_t bitlab_is_supported(int32_t kernel) {
+    return bitlab::is_supported(kernel) ? 1 : 0;
+}
 
 int32_t bitlab_multiply_int8(int32_t kernel, int32_t m, int32_t n, int32_t k, const int8_t* x, const float* x_scales,
                              const int32_t* x_sums, const uint8_t* w, const float* w_scales, int32_t w_scale_stride,

@@ -14,7 +14,7 @@ constexpr int32_t kMaxTokens = 4;
 
 AVX2 BITLAB_INLINE int32_t load_int32(const int8_t* p) {
     int32_t value;
-    __builtin_memcpy(&value, p, sizeof value);
+    memcpy(&value, p, sizeof value);
     return value;
 }
 
@@ -73,10 +73,10 @@ AVX2 void block_int8(const Product& p, const uint8_t* w, const PanelEpilogue& ep
 }
 
 template <int Tokens>
-AVX2 void block_float32(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, int32_t block, const float* x,
-                        int32_t stride, int32_t token, int32_t row) {
-    // The permutation looks at the lowest three bits of each lane; the one above the code is a neighbour's, so the table
-    // repeats.
+AVX2 void block_float32(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, int32_t block,
+                        const float* x, int32_t stride, int32_t token, int32_t row) {
+    // The permutation looks at the lowest three bits of each lane; the one above the code is a neighbour's, so the
+    // table repeats.
     const __m256 table = _mm256_setr_ps(-1, 0, 1, 0, -1, 0, 1, 0);
     __m256 sums[Tokens][2];
     for (int t = 0; t < Tokens; t++) sums[t][0] = sums[t][1] = _mm256_setzero_ps();
@@ -118,7 +118,8 @@ AVX2 void multiply_int8_avx2(const Product& p, int32_t first_panel, int32_t end_
                                            panel * kPanelRows);
                 }
                 for (; t < stride; t++) {
-                    block_int8<1>(p, w, epilogue, block, p.int8_tile(first) + t * 4, stride, first + t, panel * kPanelRows);
+                    block_int8<1>(p, w, epilogue, block, p.int8_tile(first) + t * 4, stride, first + t,
+                                  panel * kPanelRows);
                 }
             }
         }
@@ -138,7 +139,8 @@ AVX2 void multiply_float32_avx2(const Product& p, int32_t first_panel, int32_t e
                                               panel * kPanelRows);
                 }
                 for (; t < stride; t++) {
-                    block_float32<1>(p, w, epilogue, block, p.float32_tile(first) + t, stride, first + t, panel * kPanelRows);
+                    block_float32<1>(p, w, epilogue, block, p.float32_tile(first) + t, stride, first + t,
+                                     panel * kPanelRows);
                 }
             }
         }

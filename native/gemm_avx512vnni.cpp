@@ -1,5 +1,5 @@
-// AVX-512 VNNI: 32 registers of 512 bits, a block of 16 rows in one of them; vpdpbusd multiplies four unsigned codes of each
-// row by four signed activations and adds all four products to an int32 lane.
+// AVX-512 VNNI: 32 registers of 512 bits, a block of 16 rows in one of them; vpdpbusd multiplies four unsigned codes of
+// each row by four signed activations and adds all four products to an int32 lane.
 #include "kernel.h"
 
 #if defined(BITLAB_X64)
@@ -12,22 +12,25 @@ namespace {
 
 constexpr int32_t kPrefetchBytes = 2048;
 
-VNNI BITLAB_INLINE __m512i load_block(const uint8_t* w) { return _mm512_load_si512(w); }
+VNNI BITLAB_INLINE __m512i load_block(const uint8_t* w) {
+    return _mm512_load_si512(w);
+}
 
 VNNI BITLAB_INLINE __m512i broadcast_four(const int8_t* x) {
     int32_t value;
-    __builtin_memcpy(&value, x, sizeof value);
+    memcpy(&value, x, sizeof value);
     return _mm512_set1_epi32(value);
 }
 
 // Stores 16 outputs of a token, or what of them the matrix has.
 VNNI BITLAB_INLINE void store(float* y, __m512 values, int32_t rows_left) {
-    const __mmask16 mask = rows_left >= 16 ? 0xFFFF : static_cast<__mmask16>((1 << (rows_left < 0 ? 0 : rows_left)) - 1);
+    const __mmask16 mask =
+        rows_left >= 16 ? 0xFFFF : static_cast<__mmask16>((1 << (rows_left < 0 ? 0 : rows_left)) - 1);
     _mm512_mask_storeu_ps(y, mask, values);
 }
 
-VNNI BITLAB_INLINE void finish_int8(const Product& p, const PanelEpilogue& epilogue, int32_t token, int32_t row, __m512i sum0,
-                                    __m512i sum1) {
+VNNI BITLAB_INLINE void finish_int8(const Product& p, const PanelEpilogue& epilogue, int32_t token, int32_t row,
+                                    __m512i sum0, __m512i sum1) {
     const __m512i token_sum = _mm512_set1_epi32(p.x_sums[token]);
     const __m512 token_scale = _mm512_set1_ps(p.x_scales[token]);
     const __m512 scale0 = _mm512_mul_ps(_mm512_load_ps(epilogue.scales), token_scale);
@@ -39,10 +42,10 @@ VNNI BITLAB_INLINE void finish_int8(const Product& p, const PanelEpilogue& epilo
     store(y + 16, _mm512_add_ps(y1, _mm512_load_ps(epilogue.bias + 16)), epilogue.rows - 16);
 }
 
-// One token: bound by reading the weights. The four fields of a byte are masked where they are and summed apart, worth 1, 4,
-// 16 and 64; K is at most 2^19, so the last sum stays below 2^31 (PackedTernaryWeights.MaxColumns).
-VNNI void one_token_int8(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, const int8_t* x, int32_t token,
-                         int32_t row) {
+// One token: bound by reading the weights. The four fields of a byte are masked where they are and summed apart, worth
+// 1, 4, 16 and 64; K is at most 2^19, so the last sum stays below 2^31 (PackedTernaryWeights.MaxColumns).
+VNNI void one_token_int8(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, const int8_t* x,
+                         int32_t token, int32_t row) {
     const __m512i mask0 = _mm512_set1_epi8(0x03), mask1 = _mm512_set1_epi8(0x0C), mask2 = _mm512_set1_epi8(0x30),
                   mask3 = _mm512_set1_epi8(static_cast<char>(0xC0));
     __m512i a0 = _mm512_setzero_si512(), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
@@ -98,8 +101,8 @@ VNNI void tile_int8(const Product& p, const uint8_t* w, const PanelEpilogue& epi
 template <int Tokens>
 VNNI void tile_float32(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, const float* x, int32_t token,
                        int32_t row) {
-    // The permutation looks at the lowest four bits of each lane; the two above the code are a neighbour's, so the table
-    // repeats.
+    // The permutation looks at the lowest four bits of each lane; the two above the code are a neighbour's, so the
+    // table repeats.
     const __m512 table = _mm512_setr_ps(-1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0);
     __m512 sums[Tokens][2];
 #pragma GCC unroll 8
@@ -144,7 +147,8 @@ void multiply_int8_avx512vnni(const Product& p, int32_t first_panel, int32_t end
     for (int32_t panel = first_panel; panel < end_panel; panel++) {
         const PanelEpilogue epilogue(p, panel * kPanelRows);
         for (int32_t first = 0; first < p.m; first += kTileTokens) {
-            kInt8Tiles[p.tile_tokens(first) - 1](p, p.panel(panel), epilogue, p.int8_tile(first), first, panel * kPanelRows);
+            kInt8Tiles[p.tile_tokens(first) - 1](p, p.panel(panel), epilogue, p.int8_tile(first), first,
+                                                 panel * kPanelRows);
         }
     }
 }

@@ -3,6 +3,7 @@
 #define BITLAB_KERNEL_H
 
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define BITLAB_X64 1
@@ -51,7 +52,8 @@ struct PanelEpilogue {
     alignas(64) float bias[kPanelRows];
     int32_t rows;
 
-    PanelEpilogue(const Product& p, int32_t first_row) : rows(p.n - first_row < kPanelRows ? p.n - first_row : kPanelRows) {
+    PanelEpilogue(const Product& p, int32_t first_row)
+        : rows(p.n - first_row < kPanelRows ? p.n - first_row : kPanelRows) {
         for (int32_t i = 0; i < kPanelRows; i++) {
             scales[i] = i < rows ? p.w_scales[static_cast<int64_t>(first_row + i) * p.w_scale_stride] : 0.0f;
             // Adding -0 changes no float, not even 0 or -0.

@@ -1,4 +1,5 @@
-// Tests of the library through its own doors: random shapes against plain loops, extremes, guarded buffers, bad arguments.
+// Tests of the library through its own doors: random shapes against plain loops, extremes, guarded buffers, bad
+// arguments.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,11 +19,11 @@ void check(bool ok, const char* what, int kernel, int m, int n, int k) {
     if (!ok) std::printf("FAILED %s: kernel %d, m %d, n %d, k %d\n", what, kernel, m, n, k);
 }
 
-// Memory that ends at an unreadable page, so that one byte too far ends the program. Its start is 64-byte aligned where the
-// size is a multiple of 64.
+// Memory that ends at an unreadable page, so that one byte too far ends the program. Its start is 64-byte aligned where
+// the size is a multiple of 64.
 template <typename T>
 class Guarded {
-   public:
+  public:
     explicit Guarded(size_t count) {
         const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), bytes = count * sizeof(T);
         const size_t usable = (bytes + page - 1) / page * page;
@@ -37,14 +38,18 @@ class Guarded {
     T& operator[](size_t i) { return data_[i]; }
     T* data() { return data_; }
 
-   private:
+  private:
     char* memory_;
     size_t size_;
     T* data_;
 };
 
-int padded(int k) { return (k + 15) / 16 * 16; }
-int panels(int n) { return (n + 31) / 32; }
+int padded(int k) {
+    return (k + 15) / 16 * 16;
+}
+int panels(int n) {
+    return (n + 31) / 32;
+}
 
 // The layout as bitlab.h and docs/packed-layout.md tell it.
 void pack(Guarded<uint8_t>& w, const std::vector<int>& trits, int n, int k) {
@@ -54,7 +59,8 @@ void pack(Guarded<uint8_t>& w, const std::vector<int>& trits, int n, int k) {
         for (int c = 0; c < k; c++) {
             const size_t at = static_cast<size_t>(r / 32) * 8 * kp + c / 16 * 128 + r % 32 * 4 + c % 4;
             const int shift = 2 * (c % 16 / 4);
-            w[at] = static_cast<uint8_t>((w[at] & ~(3 << shift)) | ((trits[static_cast<size_t>(r) * k + c] + 1) << shift));
+            w[at] =
+                static_cast<uint8_t>((w[at] & ~(3 << shift)) | ((trits[static_cast<size_t>(r) * k + c] + 1) << shift));
         }
     }
 }
@@ -62,8 +68,8 @@ void pack(Guarded<uint8_t>& w, const std::vector<int>& trits, int n, int k) {
 // Where column c of token i lies in tiles of 8 tokens, `together` columns of a token at a time.
 size_t tile_at(int i, int c, int m, int kp, int together) {
     const int first = i / 8 * 8, tokens = m - first < 8 ? m - first : 8;
-    return static_cast<size_t>(first) * kp + static_cast<size_t>(c / together) * tokens * together + (i - first) * together +
-           c % together;
+    return static_cast<size_t>(first) * kp + static_cast<size_t>(c / together) * tokens * together +
+           (i - first) * together + c % together;
 }
 
 void multiply(int kernel, int m, int n, int k, const std::vector<int>& trits, const std::vector<int>& x, bool has_bias,
@@ -92,10 +98,10 @@ void multiply(int kernel, int m, int n, int k, const std::vector<int>& trits, co
 
     for (bool is_int8 : {true, false}) {
         auto run = [&](float* out, int first, int end) {
-            return is_int8 ? bitlab_multiply_int8(kernel, m, n, kp, x_int8.data(), x_scales.data(), sums.data(), w.data(),
-                                                  w_scales.data(), stride, b, out, first, end)
-                           : bitlab_multiply_float32(kernel, m, n, kp, x_float.data(), w.data(), w_scales.data(), stride, b, out,
-                                                     first, end);
+            return is_int8 ? bitlab_multiply_int8(kernel, m, n, kp, x_int8.data(), x_scales.data(), sums.data(),
+                                                  w.data(), w_scales.data(), stride, b, out, first, end)
+                           : bitlab_multiply_float32(kernel, m, n, kp, x_float.data(), w.data(), w_scales.data(),
+                                                     stride, b, out, first, end);
         };
         check(run(y.data(), 0, panels(n)) == BITLAB_OK, "status", kernel, m, n, k);
         bool equal = true;
@@ -151,8 +157,10 @@ void bad_arguments() {
     int8_t x[32] = {};
     int32_t sum = 0;
     float scale = 1, y[64] = {};
-    auto run = [&](int kernel, int n, int k, const int8_t* values, const uint8_t* weights, int stride, int first, int end) {
-        return bitlab_multiply_int8(kernel, 1, n, k, values, &scale, &sum, weights, &scale, stride, nullptr, y, first, end);
+    auto run = [&](int kernel, int n, int k, const int8_t* values, const uint8_t* weights, int stride, int first,
+                   int end) {
+        return bitlab_multiply_int8(kernel, 1, n, k, values, &scale, &sum, weights, &scale, stride, nullptr, y, first,
+                                    end);
     };
     check(run(0, 32, 16, x, w, 0, 0, 1) == BITLAB_OK, "good arguments", 0, 1, 32, 16);
     check(run(-1, 32, 16, x, w, 0, 0, 1) == BITLAB_UNSUPPORTED, "kernel -1", -1, 1, 32, 16);
