@@ -44,6 +44,11 @@ class Guarded {
     T* data_;
 };
 
+// Equal to the last bit: 0 is not -0.
+bool same_bits(const float* a, const float* b, size_t count) {
+    return std::memcmp(a, b, count * sizeof(float)) == 0;
+}
+
 int padded(int k) {
     return (k + 15) / 16 * 16;
 }
@@ -103,8 +108,9 @@ void multiply(int kernel, int m, int n, int k, const std::vector<int>& trits, co
                            : bitlab_multiply_float32(kernel, m, n, kp, x_float.data(), w.data(), w_scales.data(),
                                                      stride, b, out, first, end);
         };
+        std::memset(y.data(), 0xFF, sizeof(float) * m * n);
         check(run(y.data(), 0, panels(n)) == BITLAB_OK, "status", kernel, m, n, k);
-        bool equal = true;
+        std::vector<float> expected(static_cast<size_t>(m) * n);
         for (int i = 0; i < m; i++) {
             for (int j = 0; j < n; j++) {
                 int32_t sum = 0;
@@ -115,20 +121,27 @@ void multiply(int kernel, int m, int n, int k, const std::vector<int>& trits, co
                     float_sum += static_cast<float>(trit) * (static_cast<float>(value) * 0.37f);
                 }
                 const float scale = w_scales[j * stride];
-                float expected = is_int8 ? static_cast<float>(sum) * (scale * x_scales[i]) : float_sum * scale;
-                if (has_bias) expected += bias[j];
-                equal &= expected == y[static_cast<size_t>(i) * n + j];
+                float& out = expected[static_cast<size_t>(i) * n + j];
+                out = is_int8 ? static_cast<float>(sum) * (scale * x_scales[i]) : float_sum * scale;
+                if (has_bias) out += bias[j];
             }
         }
-        check(equal, is_int8 ? "int8" : "float32", kernel, m, n, k);
-        for (size_t i = 0; i < static_cast<size_t>(m) * n; i++) parts[i] = -77;
-        for (int p = panels(n) - 1; p > 0; p--) run(parts.data(), p, p + 1);
-        bool untouched = true;
+        check(same_bits(y.data(), expected.data(), expected.size()), is_int8 ? "int8" : "float32", kernel, m, n, k);
+
+        // A range of panels writes its own outputs and no others; the ranges beside it complete the product.
+        const int first = static_cast<int>(random() % panels(n)),
+                  end = first + 1 + static_cast<int>(random() % (panels(n) - first));
+        std::memset(parts.data(), 0xFF, sizeof(float) * m * n);
+        run(parts.data(), first, end);
         for (int i = 0; i < m; i++) {
-            for (int j = 0; j < n && j < 32; j++) untouched &= parts[static_cast<size_t>(i) * n + j] == -77;
+            for (int j = 0; j < n; j++) {
+                if (j / 32 < first || j / 32 >= end) std::memset(&expected[static_cast<size_t>(i) * n + j], 0xFF, 4);
+            }
         }
-        run(parts.data(), 0, 1);
-        check(untouched && std::memcmp(parts.data(), y.data(), sizeof(float) * m * n) == 0, "panels", kernel, m, n, k);
+        check(same_bits(parts.data(), expected.data(), expected.size()), "one range", kernel, m, n, k);
+        run(parts.data(), end, panels(n));
+        run(parts.data(), 0, first);
+        check(same_bits(parts.data(), y.data(), expected.size()), "all ranges", kernel, m, n, k);
     }
 }
 
@@ -144,34 +157,68 @@ void random_shapes(int kernel) {
     }
 }
 
-// The largest K there is, with the largest sums.
+// The largest K there is, with the largest sums: once the panels of one token, once tokens that fill no tile.
 void extremes(int kernel) {
     std::mt19937 random(2);
     const int k = 1 << 19;
-    const std::vector<int> ones(k, 1);
-    for (int value : {127, -127}) multiply(kernel, 1, 1, k, ones, std::vector<int>(k, value), false, 0, random);
+    const struct { int m, n; } shapes[] = {{1, 33}, {6, 1}};
+    for (auto [m, n] : shapes) {
+        const std::vector<int> ones(static_cast<size_t>(n) * k, 1);
+        for (int value : {127, -127, -128}) {
+            multiply(kernel, m, n, k, ones, std::vector<int>(static_cast<size_t>(m) * k, value), false, 0, random);
+        }
+    }
 }
 
-void bad_arguments() {
-    alignas(64) static uint8_t w[256];
-    int8_t x[32] = {};
-    int32_t sum = 0;
-    float scale = 1, y[64] = {};
-    auto run = [&](int kernel, int n, int k, const int8_t* values, const uint8_t* weights, int stride, int first,
-                   int end) {
-        return bitlab_multiply_int8(kernel, 1, n, k, values, &scale, &sum, weights, &scale, stride, nullptr, y, first,
-                                    end);
-    };
-    check(run(0, 32, 16, x, w, 0, 0, 1) == BITLAB_OK, "good arguments", 0, 1, 32, 16);
-    check(run(-1, 32, 16, x, w, 0, 0, 1) == BITLAB_UNSUPPORTED, "kernel -1", -1, 1, 32, 16);
-    check(run(BITLAB_KERNELS, 32, 16, x, w, 0, 0, 1) == BITLAB_UNSUPPORTED, "kernel too high", 0, 1, 32, 16);
-    check(run(0, 32, 15, x, w, 0, 0, 1) == BITLAB_BAD_ARGUMENT, "k", 0, 1, 32, 15);
-    check(run(0, 32, (1 << 19) + 16, x, w, 0, 0, 1) == BITLAB_BAD_ARGUMENT, "k too large", 0, 1, 32, 0);
-    check(run(0, 32, 16, nullptr, w, 0, 0, 1) == BITLAB_BAD_ARGUMENT, "null x", 0, 1, 32, 16);
-    check(run(0, 32, 16, x, w + 4, 0, 0, 1) == BITLAB_BAD_ARGUMENT, "alignment", 0, 1, 32, 16);
-    check(run(0, 32, 16, x, w, 2, 0, 1) == BITLAB_BAD_ARGUMENT, "stride", 0, 1, 32, 16);
-    check(run(0, 32, 16, x, w, 0, 0, 2) == BITLAB_BAD_ARGUMENT, "end panel", 0, 1, 32, 16);
-    check(run(0, 32, 16, x, w, 0, -1, 1) == BITLAB_BAD_ARGUMENT, "first panel", 0, 1, 32, 16);
+// What both doors answer to a product of one token and two panels, but for what a test changes.
+struct Call {
+    int kernel = BITLAB_SCALAR, m = 1, n = 64, k = 16, stride = 0, first = 0, end = 2;
+    bool has_x = true;
+    int misaligned = 0;
+
+    void answers(int32_t status, const char* what) const {
+        alignas(64) static uint8_t w[512];
+        static const int8_t x_int8[32] = {};
+        static const float x_float[32] = {}, scales[128] = {};
+        static const int32_t sums[1] = {};
+        float y[64] = {};
+        check(bitlab_multiply_int8(kernel, m, n, k, has_x ? x_int8 : nullptr, scales, sums, w + misaligned, scales,
+                                   stride, nullptr, y, first, end) == status,
+              what, kernel, m, n, k);
+        check(bitlab_multiply_float32(kernel, m, n, k, has_x ? x_float : nullptr, w + misaligned, scales, stride,
+                                      nullptr, y, first, end) == status,
+              what, kernel, m, n, k);
+    }
+};
+
+// Answers `status` where a good call has one member set to another value.
+template <typename T>
+void with(T Call::*member, T value, int32_t status, const char* what) {
+    Call call;
+    call.*member = value;
+    call.answers(status, what);
+}
+
+void arguments() {
+    Call().answers(BITLAB_OK, "good arguments");
+    with(&Call::m, 0, BITLAB_OK, "no tokens");
+    with(&Call::end, 0, BITLAB_OK, "no panels");
+    for (int kernel = -1; kernel <= BITLAB_KERNELS; kernel++) {
+        with(&Call::kernel, kernel, bitlab_is_supported(kernel) ? BITLAB_OK : BITLAB_UNSUPPORTED, "kernel");
+    }
+    check(bitlab_is_supported(BITLAB_SCALAR) == 1, "scalar runs everywhere", BITLAB_SCALAR, 0, 0, 0);
+    check(bitlab_is_supported(-1) == 0, "no kernel", -1, 0, 0, 0);
+    check(bitlab_is_supported(BITLAB_KERNELS) == 0, "no kernel", BITLAB_KERNELS, 0, 0, 0);
+
+    const int32_t bad = BITLAB_BAD_ARGUMENT;
+    with(&Call::has_x, false, bad, "null x");
+    with(&Call::misaligned, 32, bad, "misaligned w");
+    with(&Call::m, -1, bad, "m");
+    with(&Call::n, 0, bad, "n");
+    for (int k : {-16, 0, 8, 15, 17, (1 << 19) + 16}) with(&Call::k, k, bad, "k");
+    for (int stride : {-1, 2}) with(&Call::stride, stride, bad, "stride");
+    for (int first : {-1, 3}) with(&Call::first, first, bad, "first panel");
+    for (int end : {-1, 3}) with(&Call::end, end, bad, "end panel");
 }
 
 }  // namespace
@@ -183,7 +230,7 @@ int main() {
         random_shapes(kernel);
         extremes(kernel);
     }
-    bad_arguments();
+    arguments();
     std::printf("%d passed, %d failed\n", passed, failed);
     return failed == 0 ? 0 : 1;
 }
