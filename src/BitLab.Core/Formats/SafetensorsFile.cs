@@ -130,7 +130,8 @@ public sealed class SafetensorsFile : IDisposable
             || !value.TryGetProperty("data_offsets", out JsonElement offsetElement))
             throw Damaged($"tensor '{name}' lacks dtype, shape or data_offsets");
         string dtypeName = dtypeElement.GetString()!;
-        if (!Enum.TryParse(dtypeName, out SafetensorsDtype dtype) || !Enum.IsDefined(dtype) || char.IsAsciiDigit(dtypeName[0]))
+        // Only the names themselves: TryParse also takes numbers, lists and spaces.
+        if (!Enum.TryParse(dtypeName, out SafetensorsDtype dtype) || dtype.ToString() != dtypeName)
             throw Damaged($"tensor '{name}' has the dtype '{dtypeName}', which BitLab does not know");
         long[] shape = Integers(name, "shape", shapeElement);
         long[] offsets = Integers(name, "data_offsets", offsetElement);
