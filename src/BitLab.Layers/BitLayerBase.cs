@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using BitLab.Core;
 using TorchSharp;
 using TorchSharp.Modules;
@@ -120,13 +119,9 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     }
 
     /// <summary>The bytes that the packed weights and their scales take, padding included.</summary>
-    public long PackedBytes =>
-        PackedTernaryWeights.PackedSize(rows, columns)
-        + (sizeof(float) * (QuantConfig.WeightGranularity == Granularity.PerTensor ? 1L : rows));
+    public long PackedBytes => PackedTernaryWeights.PackedSize(rows, columns) + ScaleBytes;
 
-    internal int Rows => rows;
-
-    internal int Columns => columns;
+    internal long ScaleBytes => sizeof(float) * (long)PackedTernaryWeights.CountScales(rows, QuantConfig.WeightGranularity);
 
     /// <summary>Trits in the weights, without padding.</summary>
     internal long TritCount => (long)rows * columns;
@@ -398,8 +393,7 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
             ConditionallyRegisterBuffer(PackedKey, packed_weight, true);
             ConditionallyRegisterBuffer(ScaleKey, weight_scale, true);
             weight = null;
-            packed?.Dispose();
-            packed = null;
+            DropPacked();
         }
         base.train(false);
     }

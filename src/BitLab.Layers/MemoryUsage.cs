@@ -1,4 +1,3 @@
-using BitLab.Core;
 using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
@@ -52,19 +51,17 @@ public static class MemoryUsage
         ArgumentNullException.ThrowIfNull(module);
         var counted = new HashSet<nint>();
         long parameterBytes = 0, bufferBytes = 0, cacheBytes = 0;
-        double nominal = 0;
         foreach (Parameter parameter in module.parameters())
             parameterBytes += Count(parameter);
         foreach (Tensor buffer in module.buffers())
             bufferBytes += Count(buffer);
 
-        nominal += parameterBytes + bufferBytes;
+        double nominal = parameterBytes + bufferBytes;
         foreach (BitLayerBase layer in BitLayers(module))
         {
             cacheBytes += layer.CacheBytes;
             long held = layer.weight is Parameter latent ? Size(latent) : layer.PackedBytes;
-            long scales = layer.PackedBytes - PackedTernaryWeights.PackedSize(layer.Rows, layer.Columns);
-            nominal += (layer.TritCount * BitsPerTrit / 8) + scales - held;
+            nominal += (layer.TritCount * BitsPerTrit / 8) + layer.ScaleBytes - held;
         }
         return new MemoryReport(parameterBytes, bufferBytes, cacheBytes, nominal);
 

@@ -1,6 +1,7 @@
 using System.Management.Automation;
 using System.Management.Automation.Language;
 using System.Management.Automation.Runspaces;
+using BitLab.Tests;
 
 namespace BitLab.Build.Tests;
 
@@ -28,7 +29,7 @@ public sealed class BuildScriptTests : IDisposable
         }
         """;
 
-    private static readonly string Script = FindScript();
+    private static readonly string Script = Path.Combine(Repository.Root, "build.ps1");
 
     // The space in the name shows that the script may lie anywhere.
     private readonly string folder = Directory.CreateTempSubdirectory("BitLab build ").FullName;
@@ -157,15 +158,5 @@ public sealed class BuildScriptTests : IDisposable
         if (OperatingSystem.IsWindows())   // where alone there is a policy, by which scripts may not run
             state.ExecutionPolicy = Microsoft.PowerShell.ExecutionPolicy.Bypass;
         return state;
-    }
-
-    private static string FindScript()
-    {
-        string? root = AppContext.BaseDirectory;
-        while (root is not null && !File.Exists(Path.Combine(root, "BitLab.sln")))
-            root = Path.GetDirectoryName(root);
-        return root is null
-            ? throw new InvalidOperationException("The tests do not run inside the repository.")
-            : Path.Combine(root, "build.ps1");
     }
 }

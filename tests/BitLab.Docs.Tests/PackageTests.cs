@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Reflection;
+using BitLab.Tests;
 
 namespace BitLab.Docs.Tests;
 

@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
+using BitLab.Tests;
 
 namespace BitLab.Docs.Tests;
 

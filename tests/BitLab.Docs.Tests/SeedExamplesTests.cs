@@ -1,5 +1,6 @@
 using BitLab.Core;
 using BitLab.Layers;
+using BitLab.Tests;
 using SeedExamples;
 
 namespace BitLab.Docs.Tests;

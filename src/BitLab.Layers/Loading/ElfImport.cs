@@ -10,7 +10,7 @@ namespace BitLab.Layers;
 internal readonly ref struct ElfImport
 {
     private const int LoadSegment = 1, DynamicSegment = 2;
-    private const long StringTable = 5, SymbolTable = 6, StringTableSize = 10;
+    private const long StringTable = 5, SymbolTable = 6;
     private const long VersionOfSymbol = 0x6FFFFFF0, VersionsNeeded = 0x6FFFFFFE, VersionsNeededCount = 0x6FFFFFFF;
     private const int SymbolBytes = 24;
     private const int MaxLibraries = 1000;
@@ -96,9 +96,9 @@ internal readonly ref struct ElfImport
         if (oldNeed == 0 || newNeed == 0 || FindOnlySymbolOf(U16(oldNeed + 6), strings, symbol) is not long nameOffset)
             return false;
 
-        Span<byte> name1 = image.Slice(checked((int)(strings + nameOffset)), symbol.Length);
-        name1.Clear();
-        Encoding.ASCII.GetBytes(newSymbol).CopyTo(name1);
+        Span<byte> symbolName = Slice(strings + nameOffset)[..symbol.Length];
+        symbolName.Clear();
+        Encoding.ASCII.GetBytes(newSymbol).CopyTo(symbolName);
         BinaryPrimitives.WriteUInt32LittleEndian(Slice(oldNeed), Hash(newVersion));
         BinaryPrimitives.WriteInt32LittleEndian(Slice(oldNeed + 8), I32(newNeed + 8));
         return true;
