@@ -4,11 +4,15 @@ namespace BitLab.Core;
 
 /// <summary>The linear operator y = x · Wᵀ + b over packed ternary weights.</summary>
 /// <remarks>x: (M, K), W: (N, K), b: (N), y: (M, N), float32, row by row. It allocates nothing that the garbage collector
-/// sees; scratch memory is kept for each calling thread, at most a few MB.</remarks>
+/// sees; scratch memory is kept for each calling thread, at most a few MB. Large products are divided over
+/// <see cref="BitLabRuntime.NumThreads"/> threads; the result has the same bits for any number.</remarks>
 public static unsafe class TernaryLinear
 {
     // Tokens are taken in groups, so that their tiles stay in the second-level cache and the scratch memory stays small.
     private const int ScratchTarget = 1 << 20;
+
+    // Below this, starting a thread takes longer than it saves.
+    private const int MultiplicationsPerThread = 1 << 19;
 
     [ThreadStatic]
     private static NativeBuffer? scratch;
@@ -78,25 +82,33 @@ public static unsafe class TernaryLinear
         PackedTernaryWeights weights, IBitKernel kernel, float* x, int tokens, float? tensorRange, float* bias, float* y)
     {
         int padded = PanelLayout.PaddedColumns(weights.Columns);
-        byte* memory = Scratch(((long)(tokens + 1) * padded) + ((long)tokens * (sizeof(float) + sizeof(int))));
+        int parts = ActivationTiles.Parts(tokens, padded);
+        byte* memory = Scratch(((long)(tokens + parts) * padded) + ((long)tokens * (sizeof(float) + sizeof(int))));
         sbyte* tiles = (sbyte*)memory;
-        sbyte* row = tiles + ((long)tokens * padded);
-        float* scales = (float*)(row + padded);
+        sbyte* rows = tiles + ((long)tokens * padded);
+        float* scales = (float*)(rows + ((long)parts * padded));
         int* sums = (int*)(scales + tokens);
-        ActivationTiles.FillInt8(x, tokens, weights.Columns, tensorRange, row, tiles, scales, sums);
-        Run(kernel, new TernaryProduct(tokens, weights, tiles, null, scales, sums, bias, y));
+        var quantize = new QuantizeJob(x, tokens, weights.Columns, tensorRange, rows, tiles, scales, sums);
+        ThreadTeam.Run(ref quantize, parts);
+        Multiply(kernel, new TernaryProduct(tokens, weights, tiles, null, scales, sums, bias, y));
     }
 
     private static void Float32(PackedTernaryWeights weights, IBitKernel kernel, float* x, int tokens, float* bias, float* y)
     {
         int padded = PanelLayout.PaddedColumns(weights.Columns);
         float* tiles = (float*)Scratch((long)tokens * padded * sizeof(float));
-        ActivationTiles.FillFloat32(x, tokens, weights.Columns, tiles);
-        Run(kernel, new TernaryProduct(tokens, weights, null, tiles, null, null, bias, y));
+        var arrange = new ArrangeJob(x, tokens, weights.Columns, tiles);
+        ThreadTeam.Run(ref arrange, ActivationTiles.Parts(tokens, padded));
+        Multiply(kernel, new TernaryProduct(tokens, weights, null, tiles, null, null, bias, y));
     }
 
-    private static void Run(IBitKernel kernel, in TernaryProduct product) =>
-        kernel.Multiply(product, 0, PanelLayout.Panels(product.Outputs));
+    private static void Multiply(IBitKernel kernel, in TernaryProduct product)
+    {
+        var multiply = new MultiplyJob(kernel, product);
+        int panels = PanelLayout.Panels(product.Outputs);
+        long multiplications = (long)product.Tokens * product.Outputs * product.PaddedColumns;
+        ThreadTeam.Run(ref multiply, (int)Math.Min(panels, multiplications / MultiplicationsPerThread));
+    }
 
     private static int GroupOf(int bytesPerToken)
     {
@@ -127,5 +139,39 @@ public static unsafe class TernaryLinear
     {
         scratch?.Dispose();
         scratch = new NativeBuffer(byteCount, holdsWeights: false);
+    }
+
+    private readonly struct MultiplyJob(IBitKernel kernel, TernaryProduct product) : IParallelJob
+    {
+        public void Run(int part, int parts)
+        {
+            int panels = PanelLayout.Panels(product.Outputs);
+            kernel.Multiply(
+                product, IParallelJob.FirstOf(part, parts, panels), IParallelJob.FirstOf(part + 1, parts, panels));
+        }
+    }
+
+    private readonly struct QuantizeJob(
+        float* x, int tokens, int columns, float? tensorRange, sbyte* rows, sbyte* tiles, float* scales, int* sums) : IParallelJob
+    {
+        public void Run(int part, int parts)
+        {
+            int count = ActivationTiles.Count(tokens);
+            sbyte* row = rows + ((long)part * PanelLayout.PaddedColumns(columns));
+            ActivationTiles.FillInt8(
+                x, tokens, columns, tensorRange,
+                IParallelJob.FirstOf(part, parts, count), IParallelJob.FirstOf(part + 1, parts, count),
+                row, tiles, scales, sums);
+        }
+    }
+
+    private readonly struct ArrangeJob(float* x, int tokens, int columns, float* tiles) : IParallelJob
+    {
+        public void Run(int part, int parts)
+        {
+            int count = ActivationTiles.Count(tokens);
+            ActivationTiles.FillFloat32(
+                x, tokens, columns, IParallelJob.FirstOf(part, parts, count), IParallelJob.FirstOf(part + 1, parts, count), tiles);
+        }
     }
 }

@@ -1,10 +1,11 @@
 using System.Runtime.InteropServices;
+using BitLab.Core;
 using static TorchSharp.torch;
 
 namespace BitLab.Layers;
 
-/// <summary>A tensor's memory and version without TorchSharp's fixed costs: the C functions behind it, called
-/// directly.</summary>
+/// <summary>A tensor's memory and version without TorchSharp's fixed costs: the C functions behind it, called directly. Its
+/// first use lends LibTorch's threads to Core.</summary>
 internal static unsafe class TensorMemory
 {
     private static readonly delegate* unmanaged<nint, nint> DataOf;
@@ -13,9 +14,13 @@ internal static unsafe class TensorMemory
 
     static TensorMemory()
     {
-        if (NativeLibrary.TryLoad("LibTorchSharp", typeof(Tensor).Assembly, null, out nint torchSharp)
-            && NativeLibrary.TryGetExport(torchSharp, "THSTensor_data", out nint data))
-            DataOf = (delegate* unmanaged<nint, nint>)data;
+        nint numThreads = 0;
+        if (NativeLibrary.TryLoad("LibTorchSharp", typeof(Tensor).Assembly, null, out nint torchSharp))
+        {
+            if (NativeLibrary.TryGetExport(torchSharp, "THSTensor_data", out nint data))
+                DataOf = (delegate* unmanaged<nint, nint>)data;
+            NativeLibrary.TryGetExport(torchSharp, "THSTorch_get_num_threads", out numThreads);
+        }
         // at::TensorBase::_version() const and at::_ops::is_inference::call(at::Tensor const&); a TorchSharp handle is an
         // at::Tensor*. The second name is that of Microsoft's compiler.
         if (NativeLibrary.TryLoad("torch_cpu", typeof(Tensor).Assembly, null, out nint torch))
@@ -24,6 +29,7 @@ internal static unsafe class TensorMemory
                 torch, "_ZNK2at10TensorBase8_versionEv", "?_version@TensorBase@at@@QEBA_JXZ");
             IsInferenceOf = (delegate* unmanaged<nint, byte>)Export(
                 torch, "_ZN2at4_ops12is_inference4callERKNS_6TensorE", "?call@is_inference@_ops@at@@SA_NAEBVTensor@3@@Z");
+            ThreadTeam.Borrow(torch, numThreads);
         }
     }
 

@@ -4,21 +4,35 @@ namespace BitLab.Core;
 /// says so.</summary>
 internal static unsafe class ActivationTiles
 {
+    // Below this, starting a thread takes longer than it saves.
+    private const int ValuesPerThread = 1 << 15;
+
+    /// <summary>How many tiles some tokens take.</summary>
+    public static int Count(int tokens) => (tokens + TernaryProduct.TileTokens - 1) / TernaryProduct.TileTokens;
+
+    /// <summary>Into how many parts it is worth cutting the filling of all tiles.</summary>
+    public static int Parts(int tokens, int paddedColumns) =>
+        (int)Math.Clamp((long)tokens * paddedColumns / ValuesPerThread, 1, Count(tokens));
+
     /// <summary>Int8 tiles, with each token's scale and sum.</summary>
     /// <param name="x">(tokens, columns).</param>
     /// <param name="tokens">Tokens.</param>
     /// <param name="columns">Columns.</param>
     /// <param name="tensorRange">The range of the whole tensor, or null: each token has its own.</param>
+    /// <param name="firstTile">The first tile to fill.</param>
+    /// <param name="endTile">The one behind the last to fill.</param>
     /// <param name="row">Scratch for one token: PaddedColumns bytes.</param>
     /// <param name="tiles">Filled: tokens · PaddedColumns bytes.</param>
     /// <param name="scales">Filled: a scale a token.</param>
     /// <param name="sums">Filled: a sum a token.</param>
     public static void FillInt8(
-        float* x, int tokens, int columns, float? tensorRange, sbyte* row, sbyte* tiles, float* scales, int* sums)
+        float* x, int tokens, int columns, float? tensorRange, int firstTile, int endTile,
+        sbyte* row, sbyte* tiles, float* scales, int* sums)
     {
         int padded = PanelLayout.PaddedColumns(columns);
-        for (int first = 0; first < tokens; first += TernaryProduct.TileTokens)
+        for (int tileIndex = firstTile; tileIndex < endTile; tileIndex++)
         {
+            int first = tileIndex * TernaryProduct.TileTokens;
             int tileTokens = Math.Min(TernaryProduct.TileTokens, tokens - first);
             sbyte* tile = tiles + ((long)first * padded);
             for (int i = 0; i < tileTokens; i++)
@@ -41,12 +55,15 @@ internal static unsafe class ActivationTiles
     /// <param name="x">(tokens, columns).</param>
     /// <param name="tokens">Tokens.</param>
     /// <param name="columns">Columns.</param>
+    /// <param name="firstTile">The first tile to fill.</param>
+    /// <param name="endTile">The one behind the last to fill.</param>
     /// <param name="tiles">Filled: tokens · PaddedColumns floats.</param>
-    public static void FillFloat32(float* x, int tokens, int columns, float* tiles)
+    public static void FillFloat32(float* x, int tokens, int columns, int firstTile, int endTile, float* tiles)
     {
         int padded = PanelLayout.PaddedColumns(columns);
-        for (int first = 0; first < tokens; first += TernaryProduct.TileTokens)
+        for (int tileIndex = firstTile; tileIndex < endTile; tileIndex++)
         {
+            int first = tileIndex * TernaryProduct.TileTokens;
             int tileTokens = Math.Min(TernaryProduct.TileTokens, tokens - first);
             float* tile = tiles + ((long)first * padded);
             for (int i = 0; i < tileTokens; i++)
