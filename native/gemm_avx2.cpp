@@ -1,150 +1,160 @@
-// AVX2: 16 registers of 256 bits, a block of 16 rows in two of them.
-#include "kernel.h"
+// AVX2: 16 registers of 256 bits; vpmaddubsw multiplies unsigned codes by signed activations and adds pairs of products
+// to int16, which take some steps before they must be folded into int32.
+#include "avx2.h"
 
 #if defined(BITLAB_X64)
-#include <immintrin.h>
-
-#define AVX2 BITLAB_TARGET("avx2,fma")
 
 namespace bitlab {
 namespace {
 
-constexpr int32_t kRows = 8;  // rows in a register
-constexpr int32_t kMaxTokens = 4;
+// A 16-bit lane gets four fields of two products of at most 2 * 128 from each step: 15 * 2048 < 2^15.
+constexpr int32_t kStepsPerFold = 15;
+// In place, the upper field of a nibble is worth 4: two of them give 2 * 2048 a step, 7 * 4096 < 2^15.
+constexpr int32_t kStepsPerFoldInPlace = 7;
 
-AVX2 BITLAB_INLINE int32_t load_int32(const int8_t* p) {
-    int32_t value;
-    memcpy(&value, p, sizeof value);
-    return value;
+AVX2 BITLAB_INLINE __m256i add_pairs(__m256i sums, __m256i shorts) {
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(shorts, _mm256_set1_epi16(1)));
 }
 
-// Stores eight outputs of a token, or what of them the matrix has.
-AVX2 BITLAB_INLINE void store(float* y, __m256 values, int32_t rows_left) {
-    if (rows_left >= kRows) {
-        _mm256_storeu_ps(y, values);
-        return;
+AVX2 BITLAB_INLINE void add_products(__m256i& shorts, __m256i codes, __m256i x) {
+    shorts = _mm256_add_epi16(shorts, _mm256_maddubs_epi16(codes, x));
+    BITLAB_KEEP_IN_REGISTER(shorts);
+}
+
+// One token: bound by reading the weights. Two of the four fields of a byte are masked where they are.
+AVX2 void one_token_int8(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, const int8_t* x,
+                         int32_t token, int32_t row, int32_t) {
+    const __m256i lower = _mm256_set1_epi8(0x03), upper = _mm256_set1_epi8(0x0C);
+    alignas(32) __m256i sums[4];
+    for (int i = 0; i < 4; i++) sums[i] = _mm256_setzero_si256();
+    for (int32_t step = p.k / kStepColumns; step > 0; step -= kStepsPerFoldInPlace) {
+        const int32_t steps = step < kStepsPerFoldInPlace ? step : kStepsPerFoldInPlace;
+        __m256i ones[4], fours[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) ones[i] = fours[i] = _mm256_setzero_si256();
+        for (int32_t s = 0; s < steps; s++, w += kStepBytes, x += kStepColumns) {
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) {
+                const __m256i words = load_words(w + i * kYmmBytes), high = _mm256_srli_epi16(words, 4);
+                add_products(ones[i], _mm256_and_si256(words, lower), broadcast_four_ymm(x));
+                add_products(fours[i], _mm256_and_si256(words, upper), broadcast_four_ymm(x + 4));
+                add_products(ones[i], _mm256_and_si256(high, lower), broadcast_four_ymm(x + 8));
+                add_products(fours[i], _mm256_and_si256(high, upper), broadcast_four_ymm(x + 12));
+            }
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            sums[i] = add_pairs(sums[i], _mm256_add_epi16(ones[i], _mm256_srai_epi16(fours[i], 2)));
+        }
     }
-    alignas(32) float all[kRows];
-    _mm256_store_ps(all, values);
-    for (int32_t i = 0; i < rows_left; i++) y[i] = all[i];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) finish_int8_ymm(p, epilogue, token, row, i * kYmmRows, sums[i]);
 }
 
-// A block of 16 rows by `Tokens` tokens of a tile that has `stride` of them.
+// Each register of weights is decoded once for all tokens. The int32 sums lie in memory: they are needed once in 15 steps.
 template <int Tokens>
-AVX2 void block_int8(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, int32_t block, const int8_t* x,
-                     int32_t stride, int32_t token, int32_t row) {
-    const __m256i ones = _mm256_set1_epi16(1), low = _mm256_set1_epi8(3);
-    __m256i sums[Tokens][2];
-    for (int t = 0; t < Tokens; t++) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
-    for (int32_t k = 0; k < p.k; k += kStepColumns, w += kStepBytes) {
-        __m256i words[2] = {_mm256_load_si256(reinterpret_cast<const __m256i*>(w)),
-                            _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 32))};
-        // A 16-bit lane takes four fields of two products of at most 2 * 128 each: 2048 at most, so nothing saturates.
-        __m256i shorts[Tokens][2];
-        for (int field = 0; field < 4; field++, x += stride * 4) {
-            const __m256i codes[2] = {_mm256_and_si256(words[0], low), _mm256_and_si256(words[1], low)};
-            for (int t = 0; t < Tokens; t++) {
-                const __m256i four = _mm256_set1_epi32(load_int32(x + t * 4));
-                for (int half = 0; half < 2; half++) {
-                    const __m256i products = _mm256_maddubs_epi16(codes[half], four);
-                    shorts[t][half] = field == 0 ? products : _mm256_add_epi16(shorts[t][half], products);
+AVX2 void tile_int8(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, const int8_t* x, int32_t token,
+                    int32_t row, int32_t at) {
+    constexpr int Quarters = ymm_quarters(Tokens);
+    const __m256i low = _mm256_set1_epi8(3);
+    __m256i sums[Tokens][Quarters];
+    for (int t = 0; t < Tokens; t++)
+        for (int q = 0; q < Quarters; q++) sums[t][q] = _mm256_setzero_si256();
+    for (int32_t step = p.k / kStepColumns; step > 0; step -= kStepsPerFold) {
+        const int32_t steps = step < kStepsPerFold ? step : kStepsPerFold;
+        __m256i shorts[Tokens][Quarters];
+#pragma GCC unroll 8
+        for (int t = 0; t < Tokens; t++)
+#pragma GCC unroll 4
+            for (int q = 0; q < Quarters; q++) shorts[t][q] = _mm256_setzero_si256();
+        for (int32_t s = 0; s < steps; s++, w += kStepBytes) {
+            __m256i words[Quarters];
+#pragma GCC unroll 4
+            for (int q = 0; q < Quarters; q++) words[q] = load_words(w + q * kYmmBytes);
+#pragma GCC unroll 4
+            for (int field = 0; field < 4; field++, x += Tokens * 4) {
+                __m256i codes[Quarters];
+#pragma GCC unroll 4
+                for (int q = 0; q < Quarters; q++)
+                    codes[q] = _mm256_and_si256(_mm256_srli_epi16(words[q], 2 * field), low);
+#pragma GCC unroll 8
+                for (int t = 0; t < Tokens; t++) {
+                    const __m256i four = broadcast_four_ymm(x + t * 4);
+#pragma GCC unroll 4
+                    for (int q = 0; q < Quarters; q++) add_products(shorts[t][q], codes[q], four);
                 }
             }
-            words[0] = _mm256_srli_epi16(words[0], 2);
-            words[1] = _mm256_srli_epi16(words[1], 2);
         }
-        for (int t = 0; t < Tokens; t++) {
-            for (int half = 0; half < 2; half++) {
-                sums[t][half] = _mm256_add_epi32(sums[t][half], _mm256_madd_epi16(shorts[t][half], ones));
-            }
-        }
+#pragma GCC unroll 8
+        for (int t = 0; t < Tokens; t++)
+#pragma GCC unroll 4
+            for (int q = 0; q < Quarters; q++) sums[t][q] = add_pairs(sums[t][q], shorts[t][q]);
     }
-    for (int t = 0; t < Tokens; t++) {
-        const __m256i token_sum = _mm256_set1_epi32(p.x_sums[token + t]);
-        const __m256 token_scale = _mm256_set1_ps(p.x_scales[token + t]);
-        for (int half = 0; half < 2; half++) {
-            const int32_t at = block * 16 + half * kRows;
-            const __m256 scale = _mm256_mul_ps(_mm256_load_ps(epilogue.scales + at), token_scale);
-            const __m256 sum = _mm256_cvtepi32_ps(_mm256_sub_epi32(sums[t][half], token_sum));
-            const __m256 y = _mm256_add_ps(_mm256_mul_ps(sum, scale), _mm256_load_ps(epilogue.bias + at));
-            if (at < epilogue.rows) store(p.output(token + t, row + at), y, epilogue.rows - at);
-        }
-    }
+    for (int t = 0; t < Tokens; t++)
+        for (int q = 0; q < Quarters; q++)
+            finish_int8_ymm(p, epilogue, token + t, row, at + q * kYmmRows, sums[t][q]);
 }
 
 template <int Tokens>
-AVX2 void block_float32(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, int32_t block,
-                        const float* x, int32_t stride, int32_t token, int32_t row) {
+AVX2 void tile_float32(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, const float* x, int32_t token,
+                       int32_t row, int32_t at) {
+    constexpr int Quarters = ymm_quarters(Tokens);
     // The permutation looks at the lowest three bits of each lane; the one above the code is a neighbour's, so the
     // table repeats.
     const __m256 table = _mm256_setr_ps(-1, 0, 1, 0, -1, 0, 1, 0);
-    __m256 sums[Tokens][2];
-    for (int t = 0; t < Tokens; t++) sums[t][0] = sums[t][1] = _mm256_setzero_ps();
+    __m256 sums[Tokens][Quarters];
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; t++)
+#pragma GCC unroll 4
+        for (int q = 0; q < Quarters; q++) sums[t][q] = _mm256_setzero_ps();
     for (int32_t k = 0; k < p.k; k += kStepColumns, w += kStepBytes) {
-        const __m256i words[2] = {_mm256_load_si256(reinterpret_cast<const __m256i*>(w)),
-                                  _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 32))};
-        for (int column = 0; column < kStepColumns; column++, x += stride) {
+        __m256i words[Quarters];
+#pragma GCC unroll 4
+        for (int q = 0; q < Quarters; q++) words[q] = load_words(w + q * kYmmBytes);
+#pragma GCC unroll 16
+        for (int column = 0; column < kStepColumns; column++, x += Tokens) {
             const int shift = 8 * (column % 4) + 2 * (column / 4);
-            const __m256 trits[2] = {_mm256_permutevar8x32_ps(table, _mm256_srli_epi32(words[0], shift)),
-                                     _mm256_permutevar8x32_ps(table, _mm256_srli_epi32(words[1], shift))};
+            __m256 trits[Quarters];
+#pragma GCC unroll 4
+            for (int q = 0; q < Quarters; q++)
+                trits[q] = _mm256_permutevar8x32_ps(table, _mm256_srli_epi32(words[q], shift));
+#pragma GCC unroll 8
             for (int t = 0; t < Tokens; t++) {
                 const __m256 value = _mm256_broadcast_ss(x + t);
-                for (int half = 0; half < 2; half++) sums[t][half] = _mm256_fmadd_ps(trits[half], value, sums[t][half]);
+#pragma GCC unroll 4
+                for (int q = 0; q < Quarters; q++) {
+                    // The product is exact, so fusing it with the addition changes nothing.
+                    sums[t][q] = _mm256_fmadd_ps(trits[q], value, sums[t][q]);
+                    BITLAB_KEEP_IN_REGISTER(sums[t][q]);
+                }
             }
         }
     }
     for (int t = 0; t < Tokens; t++) {
-        for (int half = 0; half < 2; half++) {
-            const int32_t at = block * 16 + half * kRows;
-            const __m256 y = _mm256_add_ps(_mm256_mul_ps(sums[t][half], _mm256_load_ps(epilogue.scales + at)),
-                                           _mm256_load_ps(epilogue.bias + at));
-            if (at < epilogue.rows) store(p.output(token + t, row + at), y, epilogue.rows - at);
+        for (int q = 0; q < Quarters; q++) {
+            const int32_t first = at + q * kYmmRows;
+            if (first >= epilogue.rows) break;
+            const __m256 y = _mm256_add_ps(_mm256_mul_ps(sums[t][q], _mm256_load_ps(epilogue.scales + first)),
+                                           _mm256_load_ps(epilogue.bias + first));
+            store_ymm(p.output(token + t, row + first), y, epilogue.rows - first);
         }
     }
 }
+
+constexpr YmmTile<int8_t> kInt8Tiles[kTileTokens] = {one_token_int8, tile_int8<2>, tile_int8<3>, tile_int8<4>,
+                                                     tile_int8<5>,   tile_int8<6>, tile_int8<7>, tile_int8<8>};
+constexpr YmmTile<float> kFloat32Tiles[kTileTokens] = {tile_float32<1>, tile_float32<2>, tile_float32<3>,
+                                                       tile_float32<4>, tile_float32<5>, tile_float32<6>,
+                                                       tile_float32<7>, tile_float32<8>};
 
 }  // namespace
 
-AVX2 void multiply_int8_avx2(const Product& p, int32_t first_panel, int32_t end_panel) {
-    for (int32_t panel = first_panel; panel < end_panel; panel++) {
-        const PanelEpilogue epilogue(p, panel * kPanelRows);
-        for (int32_t first = 0; first < p.m; first += kTileTokens) {
-            const int32_t stride = p.tile_tokens(first);
-            for (int32_t block = 0; block < 2; block++) {
-                const uint8_t* w = p.panel(panel) + block * kBlockBytes;
-                int32_t t = 0;
-                for (; t + kMaxTokens <= stride; t += kMaxTokens) {
-                    block_int8<kMaxTokens>(p, w, epilogue, block, p.int8_tile(first) + t * 4, stride, first + t,
-                                           panel * kPanelRows);
-                }
-                for (; t < stride; t++) {
-                    block_int8<1>(p, w, epilogue, block, p.int8_tile(first) + t * 4, stride, first + t,
-                                  panel * kPanelRows);
-                }
-            }
-        }
-    }
+void multiply_int8_avx2(const Product& p, int32_t first_panel, int32_t end_panel) {
+    multiply_ymm_tiles(p, kInt8Tiles, &Product::int8_tile, first_panel, end_panel);
 }
 
-AVX2 void multiply_float32_avx2(const Product& p, int32_t first_panel, int32_t end_panel) {
-    for (int32_t panel = first_panel; panel < end_panel; panel++) {
-        const PanelEpilogue epilogue(p, panel * kPanelRows);
-        for (int32_t first = 0; first < p.m; first += kTileTokens) {
-            const int32_t stride = p.tile_tokens(first);
-            for (int32_t block = 0; block < 2; block++) {
-                const uint8_t* w = p.panel(panel) + block * kBlockBytes;
-                int32_t t = 0;
-                for (; t + kMaxTokens <= stride; t += kMaxTokens) {
-                    block_float32<kMaxTokens>(p, w, epilogue, block, p.float32_tile(first) + t, stride, first + t,
-                                              panel * kPanelRows);
-                }
-                for (; t < stride; t++) {
-                    block_float32<1>(p, w, epilogue, block, p.float32_tile(first) + t, stride, first + t,
-                                     panel * kPanelRows);
-                }
-            }
-        }
-    }
+void multiply_float32_avx2(const Product& p, int32_t first_panel, int32_t end_panel) {
+    multiply_ymm_tiles(p, kFloat32Tiles, &Product::float32_tile, first_panel, end_panel);
 }
 
 }  // namespace bitlab
