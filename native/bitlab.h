@@ -19,8 +19,8 @@
 extern "C" {
 #endif
 
-// Raised when a signature, a status or the packed layout changes.
-#define BITLAB_ABI_VERSION 1
+// Raised when a signature, a status, a kernel's number or the packed layout changes.
+#define BITLAB_ABI_VERSION 2
 
 // Statuses.
 #define BITLAB_OK 0
@@ -30,8 +30,12 @@ extern "C" {
 // Kernels.
 #define BITLAB_SCALAR 0
 #define BITLAB_AVX2 1
-#define BITLAB_AVX512VNNI 2
-#define BITLAB_KERNELS 3
+#define BITLAB_AVXVNNI 2
+#define BITLAB_AVX512VNNI 3
+#define BITLAB_NEON 4
+#define BITLAB_NEONDOT 5
+#define BITLAB_I8MM 6
+#define BITLAB_KERNELS 7
 
 BITLAB_API int32_t bitlab_abi_version(void);
 

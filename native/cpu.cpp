@@ -7,6 +7,14 @@
 #include <intrin.h>
 #endif
 
+#if defined(BITLAB_ARM64) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(BITLAB_ARM64) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(BITLAB_ARM64) && defined(_WIN32)
+#include <windows.h>
+#endif
+
 namespace bitlab {
 
 #if defined(BITLAB_X64) && (defined(__GNUC__) || defined(__clang__))
@@ -60,6 +68,87 @@ bool has_avx2() {
     return false;
 }
 bool has_avx512vnni() {
+    return false;
+}
+
+#endif
+
+#if defined(BITLAB_ARM64)
+
+bool has_neon() {
+    return true;  // part of AArch64
+}
+
+#if defined(__linux__)
+
+// The kernel's bits, by number: not every C library's headers name them.
+bool has_neon_dotprod() {
+    constexpr unsigned long asimddp = 1ul << 20;
+    return (getauxval(AT_HWCAP) & asimddp) != 0;
+}
+
+bool has_neon_i8mm() {
+    constexpr unsigned long i8mm = 1ul << 13;
+    return has_neon_dotprod() && (getauxval(AT_HWCAP2) & i8mm) != 0;
+}
+
+#elif defined(__APPLE__)
+
+namespace {
+
+bool has(const char* feature) {
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(feature, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+
+}  // namespace
+
+bool has_neon_dotprod() {
+    return has("hw.optional.arm.FEAT_DotProd");
+}
+
+bool has_neon_i8mm() {
+    return has_neon_dotprod() && has("hw.optional.arm.FEAT_I8MM");
+}
+
+#elif defined(_WIN32)
+
+bool has_neon_dotprod() {
+#if defined(PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE)
+    return IsProcessorFeaturePresent(PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE) != 0;
+#else
+    return false;
+#endif
+}
+
+bool has_neon_i8mm() {
+#if defined(PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE)
+    return has_neon_dotprod() && IsProcessorFeaturePresent(PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE) != 0;
+#else
+    return false;
+#endif
+}
+
+#else
+
+bool has_neon_dotprod() {
+    return false;
+}
+bool has_neon_i8mm() {
+    return false;
+}
+
+#endif
+#else
+
+bool has_neon() {
+    return false;
+}
+bool has_neon_dotprod() {
+    return false;
+}
+bool has_neon_i8mm() {
     return false;
 }
 

@@ -10,25 +10,36 @@ bool always() {
     return true;
 }
 
-#if defined(BITLAB_X64)
-#define BITLAB_ROW(supported, isa) \
-    { supported, multiply_int8_##isa, multiply_float32_##isa }
-#else
-#define BITLAB_ROW(supported, isa) \
-    { supported, nullptr, nullptr }
-#endif
-
 struct Row {
     bool (*supported)();
     Multiply int8;
     Multiply float32;
 };
 
-// By the numbers in bitlab.h.
+// By the numbers in bitlab.h; empty where this build has no such kernel.
 constexpr Row kRows[BITLAB_KERNELS] = {
     {always, multiply_int8_scalar, multiply_float32_scalar},
-    BITLAB_ROW(has_avx2, avx2),
-    BITLAB_ROW(has_avx512vnni, avx512vnni),
+#if defined(BITLAB_X64)
+    {has_avx2, multiply_int8_avx2, multiply_float32_avx2},
+    {},
+    {has_avx512vnni, multiply_int8_avx512vnni, multiply_float32_avx512vnni},
+#else
+    {},
+    {},
+    {},
+#endif
+#if defined(BITLAB_ARM64)
+    {has_neon, multiply_int8_neon, multiply_float32_neon},
+#else
+    {},
+#endif
+#if defined(BITLAB_ARM64_DOTPROD)
+    {has_neon_dotprod, multiply_int8_neondot, multiply_float32_neon},
+    {has_neon_i8mm, multiply_int8_i8mm, multiply_float32_neon},
+#else
+    {},
+    {},
+#endif
 };
 
 bool is_supported(int32_t kernel) {

@@ -9,6 +9,15 @@
 #define BITLAB_X64 1
 #endif
 
+#if defined(__aarch64__) || defined(_M_ARM64)
+#define BITLAB_ARM64 1
+// Older compilers cannot use the dot product and i8mm in one function of a build that is without them.
+#if (defined(__clang__) && __clang_major__ >= 16) || (!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 10) || \
+    (!defined(__clang__) && defined(_MSC_VER) && _MSC_VER >= 1939) || defined(__ARM_FEATURE_MATMUL_INT8)
+#define BITLAB_ARM64_DOTPROD 1
+#endif
+#endif
+
 // BITLAB_TARGET marks a function that uses an instruction set beyond the build's own. BITLAB_KEEP_IN_REGISTER keeps the
 // compiler from loading a vector again at each of its uses.
 #if defined(__GNUC__) || defined(__clang__)
@@ -88,6 +97,10 @@ void multiply_int8_avx2(const Product& product, int32_t first_panel, int32_t end
 void multiply_float32_avx2(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_int8_avx512vnni(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_float32_avx512vnni(const Product& product, int32_t first_panel, int32_t end_panel);
+void multiply_int8_neon(const Product& product, int32_t first_panel, int32_t end_panel);
+void multiply_int8_neondot(const Product& product, int32_t first_panel, int32_t end_panel);
+void multiply_int8_i8mm(const Product& product, int32_t first_panel, int32_t end_panel);
+void multiply_float32_neon(const Product& product, int32_t first_panel, int32_t end_panel);  // for all three
 
 }  // namespace bitlab
 

@@ -17,8 +17,11 @@ public static class KernelRegistry
     // Replaced as a whole under the gate, so that readers need none. In the order of measured speed.
     private static volatile Entry[] entries =
     [
+        new(new NativeKernel(NativeKernelId.I8mm), 66, null),
+        new(new NativeKernel(NativeKernelId.NeonDot), 64, null),
         new(new NativeKernel(NativeKernelId.Avx512Vnni), 60, null),
         new(new NativeKernel(NativeKernelId.Avx2), 50, null),
+        new(new NativeKernel(NativeKernelId.Neon), 45, null),
         new(new ManagedKernel<Lanes512>(), 40, null),
         new(new ManagedKernel<Lanes256>(), 30, null),
         new(new ManagedKernel<Lanes128>(), 20, null),
@@ -67,7 +70,7 @@ public static class KernelRegistry
     /// <summary>Adds a kernel of one's own.</summary>
     /// <param name="kernel">The kernel.</param>
     /// <param name="priority">Kernels of higher priority come first, of equal priority the later registered. BitLab's own
-    /// have 0 to 60, so the default puts a user's kernel before them.</param>
+    /// have 0 to 66, so the default puts a user's kernel before them.</param>
     /// <param name="matches">For which configs it is preferred, beyond what it serves; null: all.</param>
     /// <returns>Dispose it to take the kernel out again.</returns>
     public static IDisposable Register(IBitKernel kernel, int priority = 100, Func<BitQuantConfig, bool>? matches = null)

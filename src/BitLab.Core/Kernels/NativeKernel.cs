@@ -7,7 +7,11 @@ internal enum NativeKernelId
 {
     Scalar = 0,
     Avx2 = 1,
-    Avx512Vnni = 2,
+    AvxVnni = 2,
+    Avx512Vnni = 3,
+    Neon = 4,
+    NeonDot = 5,
+    I8mm = 6,
 }
 
 /// <summary>A kernel of the native library.</summary>
@@ -22,6 +26,9 @@ internal sealed unsafe class NativeKernel : IBitKernel
         {
             NativeKernelId.Avx512Vnni => ("avx512vnni", "AVX-512 VNNI, C++"),
             NativeKernelId.Avx2 => ("avx2", "AVX2, C++"),
+            NativeKernelId.I8mm => ("i8mm", "NEON i8mm, C++"),
+            NativeKernelId.NeonDot => ("neondot", "NEON dot product, C++"),
+            NativeKernelId.Neon => ("neon", "NEON, C++"),
             _ => ("scalar", "scalar C++"),
         };
         IsSupported = NativeLibraryState.IsAvailable && NativeMethods.bitlab_is_supported(this.id) == 1;

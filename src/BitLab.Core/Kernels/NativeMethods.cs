@@ -5,7 +5,7 @@ namespace BitLab.Core;
 /// <summary>native/bitlab.h again, line for line.</summary>
 internal static unsafe partial class NativeMethods
 {
-    public const int AbiVersion = 1;
+    public const int AbiVersion = 2;
 
     private const string Library = "bitlab";
 
