@@ -5,6 +5,8 @@
 #if defined(BITLAB_X64) && defined(_MSC_VER)
 #include <immintrin.h>
 #include <intrin.h>
+#elif defined(BITLAB_X64)
+#include <cpuid.h>
 #endif
 
 #if defined(BITLAB_ARM64) && defined(__linux__)
@@ -23,6 +25,16 @@ bool has_avx2() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
+bool has_avxvnni() {
+#if defined(BITLAB_AVXVNNI_AS_AVX512)
+    return has_avx512vnni();
+#else
+    // Asked directly: __builtin_cpu_supports learned this name late.
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4));
+#endif
+}
+
 bool has_avx512vnni() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
@@ -37,10 +49,12 @@ namespace {
 struct Features {
     int basic[4];
     int extended[4];
+    int extended1[4];
     unsigned long long saved;
-    Features() : basic(), extended(), saved(0) {
+    Features() : basic(), extended(), extended1(), saved(0) {
         __cpuidex(basic, 1, 0);
         __cpuidex(extended, 7, 0);
+        if (extended[0] >= 1) __cpuidex(extended1, 7, 1);
         if (basic[2] & (1 << 27)) saved = _xgetbv(0);
     }
 };
@@ -55,6 +69,11 @@ bool has_avx2() {
     return (f.saved & kSavesYmm) == kSavesYmm && (f.basic[2] & (1 << 12)) && (f.extended[1] & (1 << 5));
 }
 
+bool has_avxvnni() {
+    const Features f;
+    return has_avx2() && (f.extended1[0] & (1 << 4));
+}
+
 bool has_avx512vnni() {
     const Features f;
     const unsigned f_dq_bw_vl = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);
@@ -65,6 +84,9 @@ bool has_avx512vnni() {
 #else
 
 bool has_avx2() {
+    return false;
+}
+bool has_avxvnni() {
     return false;
 }
 bool has_avx512vnni() {

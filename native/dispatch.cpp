@@ -21,7 +21,11 @@ constexpr Row kRows[BITLAB_KERNELS] = {
     {always, multiply_int8_scalar, multiply_float32_scalar},
 #if defined(BITLAB_X64)
     {has_avx2, multiply_int8_avx2, multiply_float32_avx2},
+#if defined(BITLAB_HAS_AVXVNNI)
+    {has_avxvnni, multiply_int8_avxvnni, multiply_float32_avx2},
+#else
     {},
+#endif
     {has_avx512vnni, multiply_int8_avx512vnni, multiply_float32_avx512vnni},
 #else
     {},

@@ -51,7 +51,8 @@ AVX2 void one_token_int8(const Product& p, const uint8_t* w, const PanelEpilogue
     for (int i = 0; i < 4; i++) finish_int8_ymm(p, epilogue, token, row, i * kYmmRows, sums[i]);
 }
 
-// Each register of weights is decoded once for all tokens. The int32 sums lie in memory: they are needed once in 15 steps.
+// Each register of weights is decoded once for all tokens. The int32 sums lie in memory: they are needed once in 15
+// steps.
 template <int Tokens>
 AVX2 void tile_int8(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, const int8_t* x, int32_t token,
                     int32_t row, int32_t at) {
@@ -91,8 +92,7 @@ AVX2 void tile_int8(const Product& p, const uint8_t* w, const PanelEpilogue& epi
             for (int q = 0; q < Quarters; q++) sums[t][q] = add_pairs(sums[t][q], shorts[t][q]);
     }
     for (int t = 0; t < Tokens; t++)
-        for (int q = 0; q < Quarters; q++)
-            finish_int8_ymm(p, epilogue, token + t, row, at + q * kYmmRows, sums[t][q]);
+        for (int q = 0; q < Quarters; q++) finish_int8_ymm(p, epilogue, token + t, row, at + q * kYmmRows, sums[t][q]);
 }
 
 template <int Tokens>

@@ -10,8 +10,8 @@
 namespace bitlab {
 namespace {
 
-// A block, loaded once. Without the barrier GCC folds the load into each use, and four loads of 512 bits where one would
-// do were a third of the time of a single token: the load port takes one a cycle, as the multiplier does.
+// A block, loaded once. Without the barrier GCC folds the load into each use, and four loads of 512 bits where one
+// would do were a third of the time of a single token: the load port takes one a cycle, as the multiplier does.
 VNNI BITLAB_INLINE __m512i load_block(const uint8_t* w) {
     __m512i block = _mm512_load_si512(w);
     BITLAB_KEEP_IN_REGISTER(block);

@@ -7,6 +7,10 @@
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define BITLAB_X64 1
+// GCC 10 and Clang 11 do not know AVX-VNNI yet.
+#if !defined(__GNUC__) || (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#define BITLAB_HAS_AVXVNNI 1
+#endif
 #endif
 
 #if defined(__aarch64__) || defined(_M_ARM64)
@@ -95,6 +99,7 @@ void multiply_int8_scalar(const Product& product, int32_t first_panel, int32_t e
 void multiply_float32_scalar(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_int8_avx2(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_float32_avx2(const Product& product, int32_t first_panel, int32_t end_panel);
+void multiply_int8_avxvnni(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_int8_avx512vnni(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_float32_avx512vnni(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_int8_neon(const Product& product, int32_t first_panel, int32_t end_panel);

@@ -20,6 +20,7 @@ public static class KernelRegistry
         new(new NativeKernel(NativeKernelId.I8mm), 66, null),
         new(new NativeKernel(NativeKernelId.NeonDot), 64, null),
         new(new NativeKernel(NativeKernelId.Avx512Vnni), 60, null),
+        new(new NativeKernel(NativeKernelId.AvxVnni), 55, null),
         new(new NativeKernel(NativeKernelId.Avx2), 50, null),
         new(new NativeKernel(NativeKernelId.Neon), 45, null),
         new(new ManagedKernel<Lanes512>(), 40, null),

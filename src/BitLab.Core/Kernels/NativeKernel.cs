@@ -25,6 +25,7 @@ internal sealed unsafe class NativeKernel : IBitKernel
         (Name, Isa) = id switch
         {
             NativeKernelId.Avx512Vnni => ("avx512vnni", "AVX-512 VNNI, C++"),
+            NativeKernelId.AvxVnni => ("avxvnni", "AVX-VNNI, C++"),
             NativeKernelId.Avx2 => ("avx2", "AVX2, C++"),
             NativeKernelId.I8mm => ("i8mm", "NEON i8mm, C++"),
             NativeKernelId.NeonDot => ("neondot", "NEON dot product, C++"),
