@@ -16,16 +16,16 @@
 namespace bitlab {
 namespace {
 
-// Four columns of one or two tokens, in the lower half.
-template <int Tokens>
+// Four columns of two tokens, in the lower half.
 BITLAB_INLINE int32x4_t load_group(const int8_t* x) {
-    if (Tokens == 2) return vreinterpretq_s32_s8(vcombine_s8(vld1_s8(x), vdup_n_s8(0)));
-    int32_t one;
-    memcpy(&one, x, sizeof one);
-    return vsetq_lane_s32(one, vdupq_n_s32(0), 0);
+    return vreinterpretq_s32_s8(vcombine_s8(vld1_s8(x), vdup_n_s8(0)));
 }
 
-// The last token of an odd number makes a pair with zeros.
+// Of an odd number of tokens, the last pair takes the one before it along: its outputs are written twice.
+constexpr int first_of_pair(int tokens, int pair) {
+    return 2 * pair < tokens - 1 ? 2 * pair : tokens - 2;
+}
+
 template <int Tokens>
 I8MM void tile_int8(const Product& p, const PanelEpilogue& epilogue, int32_t panel, int32_t token) {
     constexpr int kWords = Tokens <= 4 ? 4 : 2, kPairs = (Tokens + 1) / 2;
@@ -55,11 +55,8 @@ I8MM void tile_int8(const Product& p, const PanelEpilogue& epilogue, int32_t pan
                 int8x16_t pairs[kPairs];
                 BITLAB_UNROLL
                 for (int t = 0; t < kPairs; t++) {
-                    const int8_t* group = x + t * 8;
-                    constexpr int kLast = 2 - Tokens % 2;
-                    const int32x4_t even = t < kPairs - 1 ? load_group<2>(group) : load_group<kLast>(group);
-                    const int32x4_t odd =
-                        t < kPairs - 1 ? load_group<2>(group + 4 * Tokens) : load_group<kLast>(group + 4 * Tokens);
+                    const int8_t* group = x + first_of_pair(Tokens, t) * 4;
+                    const int32x4_t even = load_group(group), odd = load_group(group + 4 * Tokens);
                     pairs[t] = vreinterpretq_s8_s32(vzip1q_s32(even, odd));
                 }
                 BITLAB_UNROLL
@@ -80,10 +77,9 @@ I8MM void tile_int8(const Product& p, const PanelEpilogue& epilogue, int32_t pan
             for (int i = 0; i < kWords; i++) {
                 const int32x4_t first = vuzp1q_s32(sums[t][i][0], sums[t][i][1]),
                                 second = vuzp2q_s32(sums[t][i][0], sums[t][i][1]);
-                finish_int8(p, epilogue, panel, at + i * kWordRows, token + 2 * t, first);
-                if (2 * t + 1 < Tokens) {
-                    finish_int8(p, epilogue, panel, at + i * kWordRows, token + 2 * t + 1, second);
-                }
+                const int32_t row = at + i * kWordRows, pair = token + first_of_pair(Tokens, t);
+                finish_int8(p, epilogue, panel, row, pair, first);
+                finish_int8(p, epilogue, panel, row, pair + 1, second);
             }
         }
     }

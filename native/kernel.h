@@ -15,9 +15,15 @@
 
 #if defined(__aarch64__) || defined(_M_ARM64)
 #define BITLAB_ARM64 1
-// Older compilers cannot use the dot product and i8mm in one function of a build that is without them.
-#if (defined(__clang__) && __clang_major__ >= 16) || (!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 10) || \
-    (!defined(__clang__) && defined(_MSC_VER) && _MSC_VER >= 1939) || defined(__ARM_FEATURE_MATMUL_INT8)
+// Compilers older than these have the dot product and i8mm only where the whole build may use both.
+#if defined(__clang__)
+#define BITLAB_ARM64_TARGETS (__clang_major__ >= 16)
+#elif defined(__GNUC__)
+#define BITLAB_ARM64_TARGETS (__GNUC__ >= 10)
+#else
+#define BITLAB_ARM64_TARGETS (_MSC_VER >= 1939)
+#endif
+#if BITLAB_ARM64_TARGETS || (defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8))
 #define BITLAB_ARM64_DOTPROD 1
 #endif
 #endif

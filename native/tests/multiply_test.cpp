@@ -1,8 +1,9 @@
-// Tests of the library through its own doors: random shapes against plain loops, extremes, guarded buffers, bad
-// arguments.
+// Tests of the library through its own doors: many shapes against plain loops, extremes, guarded buffers, bad
+// arguments. Every kernel that this machine can run is tested; those named on the command line have to be among them.
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <random>
@@ -14,23 +15,27 @@ namespace {
 
 int passed = 0, failed = 0;
 
+// By the numbers in bitlab.h.
+const char* const kNames[BITLAB_KERNELS] = {"scalar", "avx2", "avxvnni", "avx512vnni", "neon", "neondot", "i8mm"};
+
 void check(bool ok, const char* what, int kernel, int m, int n, int k) {
     ok ? passed++ : failed++;
     if (!ok) std::printf("FAILED %s: kernel %d, m %d, n %d, k %d\n", what, kernel, m, n, k);
 }
 
-// Memory that ends at an unreadable page, so that one byte too far ends the program. Its start is 64-byte aligned where
-// the size is a multiple of 64.
+// Memory that ends at an unreadable page, so that one byte too far ends the program; there is another page in front.
+// Its start is 64-byte aligned where the size is a multiple of 64.
 template <typename T>
 class Guarded {
   public:
     explicit Guarded(size_t count) {
         const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), bytes = count * sizeof(T);
         const size_t usable = (bytes + page - 1) / page * page;
-        size_ = usable + page;
+        size_ = page + usable + page;
         memory_ = static_cast<char*>(mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-        mprotect(memory_ + usable, page, PROT_NONE);
-        data_ = reinterpret_cast<T*>(memory_ + usable - bytes);
+        mprotect(memory_, page, PROT_NONE);
+        mprotect(memory_ + page + usable, page, PROT_NONE);
+        data_ = reinterpret_cast<T*>(memory_ + page + usable - bytes);
     }
     ~Guarded() { munmap(memory_, size_); }
     Guarded(const Guarded&) = delete;
@@ -77,95 +82,132 @@ size_t tile_at(int i, int c, int m, int kp, int together) {
            (i - first) * together + c % together;
 }
 
-void multiply(int kernel, int m, int n, int k, const std::vector<int>& trits, const std::vector<int>& x, bool has_bias,
-              int stride, std::mt19937& random) {
+struct Shape {
+    int m, n, k;
+};
+
+// One product by every kernel. The float activations are of many magnitudes, so that the order of their sum shows.
+void multiply(Shape shape, const std::vector<int>& trits, const std::vector<int>& x, bool has_bias, int stride,
+              std::mt19937& random) {
+    const auto [m, n, k] = shape;
     const int kp = padded(k);
+    const size_t outputs = static_cast<size_t>(m) * n;
     Guarded<uint8_t> w(static_cast<size_t>(panels(n)) * 8 * kp);
     Guarded<int8_t> x_int8(static_cast<size_t>(m) * kp);
     Guarded<float> x_float(static_cast<size_t>(m) * kp), x_scales(m), w_scales(stride == 1 ? n : 1), bias(n),
-        y(static_cast<size_t>(m) * n), parts(static_cast<size_t>(m) * n);
+        y(outputs), parts(outputs);
     Guarded<int32_t> sums(m);
     std::uniform_real_distribution<float> real(-2, 2);
     pack(w, trits, n, k);
+    std::vector<float> floats(static_cast<size_t>(m) * k);
+    for (float& value : floats) value = std::ldexp(real(random), static_cast<int>(random() % 24));
     for (int i = 0; i < m; i++) {
         x_scales[i] = real(random);
         sums[i] = 0;
         for (int c = 0; c < kp; c++) {
-            const int value = c < k ? x[static_cast<size_t>(i) * k + c] : 0;
+            const size_t at = static_cast<size_t>(i) * k + c;
+            const int value = c < k ? x[at] : 0;
             x_int8[tile_at(i, c, m, kp, 4)] = static_cast<int8_t>(value);
-            x_float[tile_at(i, c, m, kp, 1)] = static_cast<float>(value) * 0.37f;
+            x_float[tile_at(i, c, m, kp, 1)] = c < k ? floats[at] : 0;
             sums[i] += value;
         }
     }
     for (int j = 0; j < n; j++) bias[j] = real(random);
     for (int j = 0; j < (stride == 1 ? n : 1); j++) w_scales[j] = real(random);
     float* b = has_bias ? bias.data() : nullptr;
+    const int first = static_cast<int>(random() % panels(n)),
+              end = first + 1 + static_cast<int>(random() % (panels(n) - first));
 
     for (bool is_int8 : {true, false}) {
-        auto run = [&](float* out, int first, int end) {
-            return is_int8 ? bitlab_multiply_int8(kernel, m, n, kp, x_int8.data(), x_scales.data(), sums.data(),
-                                                  w.data(), w_scales.data(), stride, b, out, first, end)
-                           : bitlab_multiply_float32(kernel, m, n, kp, x_float.data(), w.data(), w_scales.data(),
-                                                     stride, b, out, first, end);
-        };
-        std::memset(y.data(), 0xFF, sizeof(float) * m * n);
-        check(run(y.data(), 0, panels(n)) == BITLAB_OK, "status", kernel, m, n, k);
-        std::vector<float> expected(static_cast<size_t>(m) * n);
+        std::vector<float> whole(outputs), range;
         for (int i = 0; i < m; i++) {
             for (int j = 0; j < n; j++) {
-                int32_t sum = 0;
-                float float_sum = 0;
-                for (int c = 0; c < k; c++) {
-                    const int trit = trits[static_cast<size_t>(j) * k + c], value = x[static_cast<size_t>(i) * k + c];
-                    sum += trit * value;
-                    float_sum += static_cast<float>(trit) * (static_cast<float>(value) * 0.37f);
-                }
+                const int* row = &trits[static_cast<size_t>(j) * k];
                 const float scale = w_scales[j * stride];
-                float& out = expected[static_cast<size_t>(i) * n + j];
-                out = is_int8 ? static_cast<float>(sum) * (scale * x_scales[i]) : float_sum * scale;
+                float& out = whole[static_cast<size_t>(i) * n + j];
+                if (is_int8) {
+                    int32_t sum = 0;
+                    for (int c = 0; c < k; c++) sum += row[c] * x[static_cast<size_t>(i) * k + c];
+                    out = static_cast<float>(sum) * (scale * x_scales[i]);
+                } else {
+                    float sum = 0;
+                    for (int c = 0; c < k; c++) {
+                        sum += static_cast<float>(row[c]) * floats[static_cast<size_t>(i) * k + c];
+                    }
+                    out = sum * scale;
+                }
                 if (has_bias) out += bias[j];
             }
         }
-        check(same_bits(y.data(), expected.data(), expected.size()), is_int8 ? "int8" : "float32", kernel, m, n, k);
-
-        // A range of panels writes its own outputs and no others; the ranges beside it complete the product.
-        const int first = static_cast<int>(random() % panels(n)),
-                  end = first + 1 + static_cast<int>(random() % (panels(n) - first));
-        std::memset(parts.data(), 0xFF, sizeof(float) * m * n);
-        run(parts.data(), first, end);
-        for (int i = 0; i < m; i++) {
-            for (int j = 0; j < n; j++) {
-                if (j / 32 < first || j / 32 >= end) std::memset(&expected[static_cast<size_t>(i) * n + j], 0xFF, 4);
-            }
+        range = whole;
+        for (size_t i = 0; i < outputs; i++) {
+            const int panel = static_cast<int>(i % n) / 32;
+            if (panel < first || panel >= end) std::memset(&range[i], 0xFF, sizeof(float));
         }
-        check(same_bits(parts.data(), expected.data(), expected.size()), "one range", kernel, m, n, k);
-        run(parts.data(), end, panels(n));
-        run(parts.data(), 0, first);
-        check(same_bits(parts.data(), y.data(), expected.size()), "all ranges", kernel, m, n, k);
+
+        for (int kernel = 0; kernel < BITLAB_KERNELS; kernel++) {
+            if (bitlab_is_supported(kernel) == 0) continue;
+            auto run = [&](float* out, int from, int to) {
+                return is_int8 ? bitlab_multiply_int8(kernel, m, n, kp, x_int8.data(), x_scales.data(), sums.data(),
+                                                      w.data(), w_scales.data(), stride, b, out, from, to)
+                               : bitlab_multiply_float32(kernel, m, n, kp, x_float.data(), w.data(), w_scales.data(),
+                                                         stride, b, out, from, to);
+            };
+            std::memset(y.data(), 0xFF, sizeof(float) * outputs);
+            check(run(y.data(), 0, panels(n)) == BITLAB_OK, "status", kernel, m, n, k);
+            check(same_bits(y.data(), whole.data(), outputs), is_int8 ? "int8" : "float32", kernel, m, n, k);
+
+            // A range of panels writes its own outputs and no others; the ranges beside it complete the product.
+            std::memset(parts.data(), 0xFF, sizeof(float) * outputs);
+            run(parts.data(), first, end);
+            check(same_bits(parts.data(), range.data(), outputs), "one range", kernel, m, n, k);
+            run(parts.data(), end, panels(n));
+            run(parts.data(), 0, first);
+            check(same_bits(parts.data(), whole.data(), outputs), "all ranges", kernel, m, n, k);
+        }
     }
 }
 
-void random_shapes(int kernel) {
+// Random trits and activations; the product's number decides the rest.
+void random_product(Shape shape, int number, std::mt19937& random) {
+    std::vector<int> trits(static_cast<size_t>(shape.n) * shape.k), x(static_cast<size_t>(shape.m) * shape.k);
+    for (int& trit : trits) trit = static_cast<int>(random() % 3) - 1;
+    for (int& value : x) value = static_cast<int>(random() % 256) - 128;
+    multiply(shape, trits, x, number % 2 == 0, number / 2 % 2, random);
+}
+
+// Every number of tokens in a tile and behind it, by every number of rows in a panel.
+void every_tile() {
     std::mt19937 random(1);
-    for (int round = 0; round < 60; round++) {
-        const int m = 1 + static_cast<int>(random() % 20), n = 1 + static_cast<int>(random() % 100),
-                  k = 1 + static_cast<int>(random() % 300);
-        std::vector<int> trits(static_cast<size_t>(n) * k), x(static_cast<size_t>(m) * k);
-        for (int& trit : trits) trit = static_cast<int>(random() % 3) - 1;
-        for (int& value : x) value = static_cast<int>(random() % 256) - 128;
-        multiply(kernel, m, n, k, trits, x, round % 2 == 0, round / 2 % 2, random);
+    int number = 0;
+    for (int m = 1; m <= 17; m++) {
+        for (int n = 1; n <= 33; n++) random_product({m, n, 1 + static_cast<int>(random() % 50)}, number++, random);
     }
 }
 
-// The largest K there is, with the largest sums: once the panels of one token, once tokens that fill no tile.
-void extremes(int kernel) {
+// Up to 70 tokens, 300 outputs, 1100 columns, the small ones more often.
+void random_shapes() {
     std::mt19937 random(2);
-    const int k = 1 << 19;
-    const struct { int m, n; } shapes[] = {{1, 33}, {6, 1}};
-    for (auto [m, n] : shapes) {
-        const std::vector<int> ones(static_cast<size_t>(n) * k, 1);
-        for (int value : {127, -127, -128}) {
-            multiply(kernel, m, n, k, ones, std::vector<int>(static_cast<size_t>(m) * k, value), false, 0, random);
+    auto up_to = [&](int most) {
+        const auto limit = 1 + random() % most;
+        return 1 + static_cast<int>(random() % limit);
+    };
+    for (int round = 0; round < 80; round++) {
+        const int m = up_to(70), n = up_to(300), k = up_to(1100);
+        random_product({m, n, k}, round, random);
+    }
+}
+
+// The largest sums there are, at the largest K, once for the panels of one token and once for tokens that fill no tile;
+// and at K around the 512 and 1024 columns after which kernels empty narrower sums.
+void extremes() {
+    std::mt19937 random(3);
+    const Shape shapes[] = {{1, 33, 1 << 19}, {6, 1, 1 << 19}, {8, 32, 496},  {8, 32, 512},
+                            {8, 32, 528},     {8, 32, 1024},   {8, 32, 1040}, {1, 32, 1040}};
+    for (const Shape& shape : shapes) {
+        for (int value : {127, -128}) {
+            const std::vector<int> x(static_cast<size_t>(shape.m) * shape.k, value);
+            multiply(shape, std::vector<int>(static_cast<size_t>(shape.n) * shape.k, 1), x, false, 0, random);
         }
     }
 }
@@ -223,13 +265,23 @@ void arguments() {
 
 }  // namespace
 
-int main() {
+int main(int count, char** required) {
     check(bitlab_abi_version() == BITLAB_ABI_VERSION, "ABI version", 0, 0, 0, 0);
+    std::printf("kernels:");
     for (int kernel = 0; kernel < BITLAB_KERNELS; kernel++) {
-        if (bitlab_is_supported(kernel) == 0) continue;
-        random_shapes(kernel);
-        extremes(kernel);
+        if (bitlab_is_supported(kernel) == 1) std::printf(" %s", kNames[kernel]);
     }
+    std::printf("\n");
+    for (int i = 1; i < count; i++) {
+        bool runs = false;
+        for (int kernel = 0; kernel < BITLAB_KERNELS; kernel++) {
+            runs |= std::strcmp(kNames[kernel], required[i]) == 0 && bitlab_is_supported(kernel) == 1;
+        }
+        check(runs, required[i], -1, 0, 0, 0);
+    }
+    every_tile();
+    random_shapes();
+    extremes();
     arguments();
     std::printf("%d passed, %d failed\n", passed, failed);
     return failed == 0 ? 0 : 1;
