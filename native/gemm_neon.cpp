@@ -89,7 +89,8 @@ void part_int8(const Product& p, const PanelEpilogue& epilogue, int32_t panel, i
     }
 }
 
-// Four tokens by eight rows fill the registers.
+// Four tokens by eight rows fill the registers: a step is 64 smlal, 16 broadcasts, 12 instructions to decode and 6
+// loads.
 template <int Tokens>
 void tile_int8(const Product& p, const PanelEpilogue& epilogue, int32_t panel, int32_t token) {
     if constexpr (Tokens <= 4) {
