@@ -57,6 +57,15 @@ BITLAB_API int32_t bitlab_multiply_int8(int32_t kernel, int32_t m, int32_t n, in
                                         const float* w_scales, int32_t w_scale_stride, const float* bias, float* y,
                                         int32_t first_panel, int32_t end_panel);
 
+// 1 if this machine can run the kernel on the dense form, else 0.
+BITLAB_API int32_t bitlab_reads_dense(int32_t kernel);
+
+// bitlab_multiply_int8 with weights in the dense form, five trits a byte; k is a multiple of 80 and at most 2^19 + 79.
+BITLAB_API int32_t bitlab_multiply_int8_dense(int32_t kernel, int32_t m, int32_t n, int32_t k, const int8_t* x,
+                                              const float* x_scales, const int32_t* x_sums, const uint8_t* w,
+                                              const float* w_scales, int32_t w_scale_stride, const float* bias,
+                                              float* y, int32_t first_panel, int32_t end_panel);
+
 // y[i, j] = (sum over k of x[i, k] * w[j, k]) * w_scales[j * w_scale_stride] + bias[j], summed in float from k = 0 up.
 //   x          float tiles of 8 tokens (the last tile: what is left), one column of each token in turn
 //   others     as above

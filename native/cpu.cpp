@@ -41,6 +41,10 @@ bool has_avx512vnni() {
            __builtin_cpu_supports("avx512vnni");
 }
 
+bool has_avx512vbmi() {
+    return has_avx512vnni() && __builtin_cpu_supports("avx512vbmi");
+}
+
 #elif defined(BITLAB_X64)
 
 namespace {
@@ -81,6 +85,11 @@ bool has_avx512vnni() {
            (f.extended[2] & (1 << 11));
 }
 
+bool has_avx512vbmi() {
+    const Features f;
+    return has_avx512vnni() && (f.extended[2] & (1 << 1));
+}
+
 #else
 
 bool has_avx2() {
@@ -90,6 +99,9 @@ bool has_avxvnni() {
     return false;
 }
 bool has_avx512vnni() {
+    return false;
+}
+bool has_avx512vbmi() {
     return false;
 }
 

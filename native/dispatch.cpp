@@ -14,32 +14,35 @@ struct Row {
     bool (*supported)();
     Multiply int8;
     Multiply float32;
+    bool (*dense_supported)();
+    Multiply int8_dense;
 };
 
 // By the numbers in bitlab.h; empty where this build has no such kernel.
 constexpr Row kRows[BITLAB_KERNELS] = {
-    {always, multiply_int8_scalar, multiply_float32_scalar},
+    {always, multiply_int8_scalar, multiply_float32_scalar, always, multiply_int8_dense_scalar},
 #if defined(BITLAB_X64)
-    {has_avx2, multiply_int8_avx2, multiply_float32_avx2},
+    {has_avx2, multiply_int8_avx2, multiply_float32_avx2, nullptr, nullptr},
 #if defined(BITLAB_HAS_AVXVNNI)
-    {has_avxvnni, multiply_int8_avxvnni, multiply_float32_avx2},
+    {has_avxvnni, multiply_int8_avxvnni, multiply_float32_avx2, nullptr, nullptr},
 #else
     {},
 #endif
-    {has_avx512vnni, multiply_int8_avx512vnni, multiply_float32_avx512vnni},
+    {has_avx512vnni, multiply_int8_avx512vnni, multiply_float32_avx512vnni, has_avx512vbmi,
+     multiply_int8_dense_avx512vbmi},
 #else
     {},
     {},
     {},
 #endif
 #if defined(BITLAB_ARM64)
-    {has_neon, multiply_int8_neon, multiply_float32_neon},
+    {has_neon, multiply_int8_neon, multiply_float32_neon, nullptr, nullptr},
 #else
     {},
 #endif
 #if defined(BITLAB_ARM64_DOTPROD)
-    {has_neon_dotprod, multiply_int8_neondot, multiply_float32_neon},
-    {has_neon_i8mm, multiply_int8_i8mm, multiply_float32_neon},
+    {has_neon_dotprod, multiply_int8_neondot, multiply_float32_neon, nullptr, nullptr},
+    {has_neon_i8mm, multiply_int8_i8mm, multiply_float32_neon, nullptr, nullptr},
 #else
     {},
     {},
@@ -50,15 +53,21 @@ bool is_supported(int32_t kernel) {
     return kernel >= 0 && kernel < BITLAB_KERNELS && kRows[kernel].int8 != nullptr && kRows[kernel].supported();
 }
 
+bool reads_dense(int32_t kernel) {
+    return is_supported(kernel) && kRows[kernel].int8_dense != nullptr && kRows[kernel].dense_supported();
+}
+
 int32_t run(int32_t kernel, const Product& p, int32_t first_panel, int32_t end_panel) {
-    if (!is_supported(kernel)) return BITLAB_UNSUPPORTED;
+    if (p.is_dense ? !reads_dense(kernel) : !is_supported(kernel)) return BITLAB_UNSUPPORTED;
     const int64_t panels = (static_cast<int64_t>(p.n) + kPanelRows - 1) / kPanelRows;
-    if (p.m < 0 || p.n < 1 || p.k < kStepColumns || p.k % kStepColumns != 0 || p.k > (1 << 19) || first_panel < 0 ||
+    const int32_t columns = p.is_dense ? kDenseColumns : kStepColumns;
+    if (p.m < 0 || p.n < 1 || p.k < columns || p.k % columns != 0 || p.k > kMaxColumns || first_panel < 0 ||
         first_panel > end_panel || end_panel > panels || (p.w_scale_stride != 0 && p.w_scale_stride != 1) ||
         (reinterpret_cast<uintptr_t>(p.w) & 63) != 0) {
         return BITLAB_BAD_ARGUMENT;
     }
-    const Multiply multiply = p.x_int8 != nullptr ? kRows[kernel].int8 : kRows[kernel].float32;
+    const Row& row = kRows[kernel];
+    const Multiply multiply = p.is_dense ? row.int8_dense : p.x_int8 != nullptr ? row.int8 : row.float32;
     multiply(p, first_panel, end_panel);
     return BITLAB_OK;
 }
@@ -80,7 +89,21 @@ int32_t bitlab_multiply_int8(int32_t kernel, int32_t m, int32_t n, int32_t k, co
                              const int32_t* x_sums, const uint8_t* w, const float* w_scales, int32_t w_scale_stride,
                              const float* bias, float* y, int32_t first_panel, int32_t end_panel) {
     if (x == nullptr) return BITLAB_BAD_ARGUMENT;
-    const bitlab::Product product = {m, n, k, x, nullptr, x_scales, x_sums, w, w_scales, w_scale_stride, bias, y};
+    const bitlab::Product product = {m,    n, k,    x, nullptr, x_scales, x_sums, w, w_scales, w_scale_stride,
+                                     bias, y, false};
+    return bitlab::run(kernel, product, first_panel, end_panel);
+}
+
+int32_t bitlab_reads_dense(int32_t kernel) {
+    return bitlab::reads_dense(kernel) ? 1 : 0;
+}
+
+int32_t bitlab_multiply_int8_dense(int32_t kernel, int32_t m, int32_t n, int32_t k, const int8_t* x,
+                                   const float* x_scales, const int32_t* x_sums, const uint8_t* w,
+                                   const float* w_scales, int32_t w_scale_stride, const float* bias, float* y,
+                                   int32_t first_panel, int32_t end_panel) {
+    if (x == nullptr) return BITLAB_BAD_ARGUMENT;
+    const bitlab::Product product = {m, n, k, x, nullptr, x_scales, x_sums, w, w_scales, w_scale_stride, bias, y, true};
     return bitlab::run(kernel, product, first_panel, end_panel);
 }
 
@@ -88,7 +111,8 @@ int32_t bitlab_multiply_float32(int32_t kernel, int32_t m, int32_t n, int32_t k,
                                 const float* w_scales, int32_t w_scale_stride, const float* bias, float* y,
                                 int32_t first_panel, int32_t end_panel) {
     if (x == nullptr) return BITLAB_BAD_ARGUMENT;
-    const bitlab::Product product = {m, n, k, nullptr, x, nullptr, nullptr, w, w_scales, w_scale_stride, bias, y};
+    const bitlab::Product product = {m,    n, k,    nullptr, x, nullptr, nullptr, w, w_scales, w_scale_stride,
+                                     bias, y, false};
     return bitlab::run(kernel, product, first_panel, end_panel);
 }
 

@@ -1,54 +1,11 @@
 // AVX-512 VNNI: 32 registers of 512 bits, a block of 16 rows in one of them; vpdpbusd multiplies four unsigned codes of
 // each row by four signed activations and adds all four products to an int32 lane.
-#include "kernel.h"
+#include "avx512.h"
 
 #if defined(BITLAB_X64)
-#include <immintrin.h>
-
-#define VNNI BITLAB_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
 namespace bitlab {
 namespace {
-
-// A block, loaded once. Without the barrier GCC folds the load into each use, and four loads of 512 bits where one
-// would do were a third of the time of a single token: the load port takes one a cycle, as the multiplier does.
-VNNI BITLAB_INLINE __m512i load_block(const uint8_t* w) {
-    __m512i block = _mm512_load_si512(w);
-    BITLAB_KEEP_IN_REGISTER(block);
-    return block;
-}
-
-VNNI BITLAB_INLINE __m512i broadcast_four(const int8_t* x) {
-    int32_t value;
-    memcpy(&value, x, sizeof value);
-    return _mm512_set1_epi32(value);
-}
-
-// Four products a lane, added to its sum. The barrier keeps the sum where it is: GCC 12 copies it away and back.
-VNNI BITLAB_INLINE void add_products(__m512i& sum, __m512i codes, __m512i x) {
-    sum = _mm512_dpbusd_epi32(sum, codes, x);
-    BITLAB_KEEP_IN_REGISTER(sum);
-}
-
-// Stores 16 outputs of a token, or what of them the matrix has.
-VNNI BITLAB_INLINE void store(float* y, __m512 values, int32_t rows_left) {
-    const __mmask16 mask =
-        rows_left >= 16 ? 0xFFFF : static_cast<__mmask16>((1 << (rows_left < 0 ? 0 : rows_left)) - 1);
-    _mm512_mask_storeu_ps(y, mask, values);
-}
-
-VNNI BITLAB_INLINE void finish_int8(const Product& p, const PanelEpilogue& epilogue, int32_t token, int32_t row,
-                                    __m512i sum0, __m512i sum1) {
-    const __m512i token_sum = _mm512_set1_epi32(p.x_sums[token]);
-    const __m512 token_scale = _mm512_set1_ps(p.x_scales[token]);
-    const __m512 scale0 = _mm512_mul_ps(_mm512_load_ps(epilogue.scales), token_scale);
-    const __m512 scale1 = _mm512_mul_ps(_mm512_load_ps(epilogue.scales + 16), token_scale);
-    const __m512 y0 = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sum0, token_sum)), scale0);
-    const __m512 y1 = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sum1, token_sum)), scale1);
-    float* y = p.output(token, row);
-    store(y, _mm512_add_ps(y0, _mm512_load_ps(epilogue.bias)), epilogue.rows);
-    store(y + 16, _mm512_add_ps(y1, _mm512_load_ps(epilogue.bias + 16)), epilogue.rows - 16);
-}
 
 // One token or two: bound by reading the weights. The four fields of a byte are masked where they are and summed apart,
 // worth 1, 4, 16 and 64; K is at most 2^19, so the last sum stays below 2^31 (PackedTernaryWeights.MaxColumns).
@@ -79,15 +36,9 @@ VNNI void few_tokens_int8(const Product& p, const uint8_t* w, const PanelEpilogu
     }
 #pragma GCC unroll 2
     for (int t = 0; t < Tokens; t++) {
-        // Every lane is a multiple of what its field is worth, so the shifts lose nothing.
-        __m512i all[2];
-#pragma GCC unroll 2
-        for (int half = 0; half < 2; half++) {
-            all[half] = _mm512_add_epi32(
-                _mm512_add_epi32(sums[0][t][half], _mm512_srai_epi32(sums[1][t][half], 2)),
-                _mm512_add_epi32(_mm512_srai_epi32(sums[2][t][half], 4), _mm512_srai_epi32(sums[3][t][half], 6)));
-        }
-        finish_int8(p, epilogue, token + t, row, all[0], all[1]);
+        const __m512i first = sum_fields(sums[0][t][0], sums[1][t][0], sums[2][t][0], sums[3][t][0]);
+        const __m512i second = sum_fields(sums[0][t][1], sums[1][t][1], sums[2][t][1], sums[3][t][1]);
+        finish_int8(p, epilogue, token + t, row, first, second);
     }
 }
 
@@ -152,34 +103,21 @@ VNNI void tile_float32(const Product& p, const uint8_t* w, const PanelEpilogue& 
     }
 }
 
-template <typename X>
-using Tile = void (*)(const Product&, const uint8_t*, const PanelEpilogue&, const X*, int32_t, int32_t);
-
-constexpr Tile<int8_t> kInt8Tiles[kTileTokens] = {few_tokens_int8<1>, few_tokens_int8<2>, tile_int8<3>, tile_int8<4>,
-                                                  tile_int8<5>,       tile_int8<6>,       tile_int8<7>, tile_int8<8>};
-constexpr Tile<float> kFloat32Tiles[kTileTokens] = {tile_float32<1>, tile_float32<2>, tile_float32<3>, tile_float32<4>,
-                                                    tile_float32<5>, tile_float32<6>, tile_float32<7>, tile_float32<8>};
+constexpr ZmmTile<int8_t> kInt8Tiles[kTileTokens] = {few_tokens_int8<1>, few_tokens_int8<2>, tile_int8<3>,
+                                                     tile_int8<4>,       tile_int8<5>,       tile_int8<6>,
+                                                     tile_int8<7>,       tile_int8<8>};
+constexpr ZmmTile<float> kFloat32Tiles[kTileTokens] = {tile_float32<1>, tile_float32<2>, tile_float32<3>,
+                                                       tile_float32<4>, tile_float32<5>, tile_float32<6>,
+                                                       tile_float32<7>, tile_float32<8>};
 
 }  // namespace
 
 void multiply_int8_avx512vnni(const Product& p, int32_t first_panel, int32_t end_panel) {
-    for (int32_t panel = first_panel; panel < end_panel; panel++) {
-        const PanelEpilogue epilogue(p, panel * kPanelRows);
-        for (int32_t first = 0; first < p.m; first += kTileTokens) {
-            kInt8Tiles[p.tile_tokens(first) - 1](p, p.panel(panel), epilogue, p.int8_tile(first), first,
-                                                 panel * kPanelRows);
-        }
-    }
+    multiply_zmm_tiles(p, kInt8Tiles, &Product::int8_tile, first_panel, end_panel);
 }
 
 void multiply_float32_avx512vnni(const Product& p, int32_t first_panel, int32_t end_panel) {
-    for (int32_t panel = first_panel; panel < end_panel; panel++) {
-        const PanelEpilogue epilogue(p, panel * kPanelRows);
-        for (int32_t first = 0; first < p.m; first += kTileTokens) {
-            kFloat32Tiles[p.tile_tokens(first) - 1](p, p.panel(panel), epilogue, p.float32_tile(first), first,
-                                                    panel * kPanelRows);
-        }
-    }
+    multiply_zmm_tiles(p, kFloat32Tiles, &Product::float32_tile, first_panel, end_panel);
 }
 
 }  // namespace bitlab

@@ -11,9 +11,19 @@ int32_t trit_at(const uint8_t* panel, int32_t row, int32_t column) {
     return ((byte >> (2 * (in_step / 4))) & 3) - 1;
 }
 
-}  // namespace
+// The same in the dense form: four trits of each 80 columns' first 64 below a fifth of the last 16.
+int32_t dense_trit_at(const uint8_t* panel, int32_t row, int32_t column) {
+    const int32_t in_group = column % kDenseColumns;
+    const int32_t last = in_group - 4 * kStepColumns;
+    const int32_t step = column / kDenseColumns * 4 + (last < 0 ? in_group / kStepColumns : last / 4);
+    const uint8_t byte = panel[step * kStepBytes + row * 4 + in_group % 4];
+    constexpr int32_t kPowers[] = {1, 3, 9, 27, 81};
+    return byte / kPowers[last < 0 ? in_group % kStepColumns / 4 : 4] % 3 - 1;
+}
 
-void multiply_int8_scalar(const Product& p, int32_t first_panel, int32_t end_panel) {
+using TritAt = int32_t (*)(const uint8_t* panel, int32_t row, int32_t column);
+
+void multiply_int8(const Product& p, TritAt trit, int32_t first_panel, int32_t end_panel) {
     for (int32_t panel = first_panel; panel < end_panel; panel++) {
         const PanelEpilogue epilogue(p, panel * kPanelRows);
         for (int32_t token = 0; token < p.m; token++) {
@@ -23,13 +33,23 @@ void multiply_int8_scalar(const Product& p, int32_t first_panel, int32_t end_pan
             for (int32_t row = 0; row < epilogue.rows; row++) {
                 int32_t sum = 0;
                 for (int32_t column = 0; column < p.k; column++) {
-                    sum += x[column / 4 * (tokens * 4) + column % 4] * trit_at(p.panel(panel), row, column);
+                    sum += x[column / 4 * (tokens * 4) + column % 4] * trit(p.panel(panel), row, column);
                 }
                 const float scaled = static_cast<float>(sum) * (epilogue.scales[row] * p.x_scales[token]);
                 *p.output(token, panel * kPanelRows + row) = scaled + epilogue.bias[row];
             }
         }
     }
+}
+
+}  // namespace
+
+void multiply_int8_scalar(const Product& p, int32_t first_panel, int32_t end_panel) {
+    multiply_int8(p, trit_at, first_panel, end_panel);
+}
+
+void multiply_int8_dense_scalar(const Product& p, int32_t first_panel, int32_t end_panel) {
+    multiply_int8(p, dense_trit_at, first_panel, end_panel);
 }
 
 void multiply_float32_scalar(const Product& p, int32_t first_panel, int32_t end_panel) {

@@ -51,6 +51,8 @@ constexpr int32_t kStepColumns = 16;
 constexpr int32_t kBlockBytes = 64;  // 16 rows of one step
 constexpr int32_t kStepBytes = 128;  // 32 rows of one step
 constexpr int32_t kTileTokens = 8;
+constexpr int32_t kMaxColumns = (1 << 19) + 79;  // 2^19 and what pads them
+constexpr int32_t kDenseColumns = 80;            // of the dense form, whose 80 columns take four steps' bytes
 
 // The arguments of bitlab_multiply_int8 and bitlab_multiply_float32; x is the one or the other.
 struct Product {
@@ -64,8 +66,12 @@ struct Product {
     int32_t w_scale_stride;
     const float* bias;
     float* y;
+    bool is_dense;
 
-    const uint8_t* panel(int32_t p) const { return w + static_cast<int64_t>(p) * (k / kStepColumns) * kStepBytes; }
+    const uint8_t* panel(int32_t p) const {
+        const int64_t steps = is_dense ? k / kDenseColumns * 4 : k / kStepColumns;
+        return w + p * steps * kStepBytes;
+    }
     float* output(int32_t token, int32_t row) const { return y + static_cast<int64_t>(token) * n + row; }
     int32_t tile_tokens(int32_t first) const { return m - first < kTileTokens ? m - first : kTileTokens; }
     const int8_t* int8_tile(int32_t first) const { return x_int8 + static_cast<int64_t>(first) * k; }
@@ -102,11 +108,13 @@ struct PanelEpilogue {
 using Multiply = void (*)(const Product& product, int32_t first_panel, int32_t end_panel);
 
 void multiply_int8_scalar(const Product& product, int32_t first_panel, int32_t end_panel);
+void multiply_int8_dense_scalar(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_float32_scalar(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_int8_avx2(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_float32_avx2(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_int8_avxvnni(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_int8_avx512vnni(const Product& product, int32_t first_panel, int32_t end_panel);
+void multiply_int8_dense_avx512vbmi(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_float32_avx512vnni(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_int8_neon(const Product& product, int32_t first_panel, int32_t end_panel);
 void multiply_int8_neondot(const Product& product, int32_t first_panel, int32_t end_panel);

@@ -54,8 +54,8 @@ bool same_bits(const float* a, const float* b, size_t count) {
     return std::memcmp(a, b, count * sizeof(float)) == 0;
 }
 
-int padded(int k) {
-    return (k + 15) / 16 * 16;
+int padded(int k, int multiple) {
+    return (k + multiple - 1) / multiple * multiple;
 }
 int panels(int n) {
     return (n + 31) / 32;
@@ -63,7 +63,7 @@ int panels(int n) {
 
 // The layout as bitlab.h and docs/packed-layout.md tell it.
 void pack(Guarded<uint8_t>& w, const std::vector<int>& trits, int n, int k) {
-    const int kp = padded(k);
+    const int kp = padded(k, 16);
     std::memset(w.data(), 0x55, static_cast<size_t>(panels(n)) * 8 * kp);
     for (int r = 0; r < n; r++) {
         for (int c = 0; c < k; c++) {
@@ -71,6 +71,21 @@ void pack(Guarded<uint8_t>& w, const std::vector<int>& trits, int n, int k) {
             const int shift = 2 * (c % 16 / 4);
             w[at] =
                 static_cast<uint8_t>((w[at] & ~(3 << shift)) | ((trits[static_cast<size_t>(r) * k + c] + 1) << shift));
+        }
+    }
+}
+
+// The dense form: of each 80 columns, the first 64 are four steps as above with base-3 digits for fields, and the last
+// 16 the fifth digits of those four. 121 is five zero trits.
+void pack_dense(Guarded<uint8_t>& w, const std::vector<int>& trits, int n, int k) {
+    const int powers[] = {1, 3, 9, 27, 81}, groups = padded(k, 80) / 80;
+    std::memset(w.data(), 121, static_cast<size_t>(panels(n)) * groups * 512);
+    for (int r = 0; r < n; r++) {
+        for (int c = 0; c < k; c++) {
+            const int column = c % 80, step = column < 64 ? column / 16 : (column - 64) / 4;
+            const size_t at = (static_cast<size_t>(r / 32) * groups + c / 80) * 512 + step * 128 + r % 32 * 4 + c % 4;
+            const int digit = column < 64 ? column % 16 / 4 : 4;
+            w[at] = static_cast<uint8_t>(w[at] + trits[static_cast<size_t>(r) * k + c] * powers[digit]);
         }
     }
 }
@@ -86,27 +101,38 @@ struct Shape {
     int m, n, k;
 };
 
+enum Form { kInt8, kFloat32, kInt8Dense };
+const char* const kForms[] = {"int8", "float32", "int8, dense"};
+
+bool runs(int kernel, Form form) {
+    return form == kInt8Dense ? bitlab_reads_dense(kernel) == 1 : bitlab_is_supported(kernel) == 1;
+}
+
 // One product by every kernel. The float activations are of many magnitudes, so that the order of their sum shows.
 void multiply(Shape shape, const std::vector<int>& trits, const std::vector<int>& x, bool has_bias, int stride,
               std::mt19937& random) {
     const auto [m, n, k] = shape;
-    const int kp = padded(k);
+    const int kp = padded(k, 16), kp_dense = padded(k, 80);
     const size_t outputs = static_cast<size_t>(m) * n;
-    Guarded<uint8_t> w(static_cast<size_t>(panels(n)) * 8 * kp);
-    Guarded<int8_t> x_int8(static_cast<size_t>(m) * kp);
+    Guarded<uint8_t> w(static_cast<size_t>(panels(n)) * 8 * kp),
+        w_dense(static_cast<size_t>(panels(n)) * kp_dense / 80 * 512);
+    Guarded<int8_t> x_int8(static_cast<size_t>(m) * kp), x_dense(static_cast<size_t>(m) * kp_dense);
     Guarded<float> x_float(static_cast<size_t>(m) * kp), x_scales(m), w_scales(stride == 1 ? n : 1), bias(n),
         y(outputs), parts(outputs);
     Guarded<int32_t> sums(m);
     std::uniform_real_distribution<float> real(-2, 2);
     pack(w, trits, n, k);
+    pack_dense(w_dense, trits, n, k);
     std::vector<float> floats(static_cast<size_t>(m) * k);
     for (float& value : floats) value = std::ldexp(real(random), static_cast<int>(random() % 24));
     for (int i = 0; i < m; i++) {
         x_scales[i] = real(random);
         sums[i] = 0;
-        for (int c = 0; c < kp; c++) {
+        for (int c = 0; c < kp_dense; c++) {
             const size_t at = static_cast<size_t>(i) * k + c;
             const int value = c < k ? x[at] : 0;
+            x_dense[tile_at(i, c, m, kp_dense, 4)] = static_cast<int8_t>(value);
+            if (c >= kp) continue;
             x_int8[tile_at(i, c, m, kp, 4)] = static_cast<int8_t>(value);
             x_float[tile_at(i, c, m, kp, 1)] = c < k ? floats[at] : 0;
             sums[i] += value;
@@ -118,14 +144,14 @@ void multiply(Shape shape, const std::vector<int>& trits, const std::vector<int>
     const int first = static_cast<int>(random() % panels(n)),
               end = first + 1 + static_cast<int>(random() % (panels(n) - first));
 
-    for (bool is_int8 : {true, false}) {
+    for (Form form : {kInt8, kFloat32, kInt8Dense}) {
         std::vector<float> whole(outputs), range;
         for (int i = 0; i < m; i++) {
             for (int j = 0; j < n; j++) {
                 const int* row = &trits[static_cast<size_t>(j) * k];
                 const float scale = w_scales[j * stride];
                 float& out = whole[static_cast<size_t>(i) * n + j];
-                if (is_int8) {
+                if (form != kFloat32) {
                     int32_t sum = 0;
                     for (int c = 0; c < k; c++) sum += row[c] * x[static_cast<size_t>(i) * k + c];
                     out = static_cast<float>(sum) * (scale * x_scales[i]);
@@ -146,16 +172,22 @@ void multiply(Shape shape, const std::vector<int>& trits, const std::vector<int>
         }
 
         for (int kernel = 0; kernel < BITLAB_KERNELS; kernel++) {
-            if (bitlab_is_supported(kernel) == 0) continue;
+            if (!runs(kernel, form)) continue;
             auto run = [&](float* out, int from, int to) {
-                return is_int8 ? bitlab_multiply_int8(kernel, m, n, kp, x_int8.data(), x_scales.data(), sums.data(),
-                                                      w.data(), w_scales.data(), stride, b, out, from, to)
-                               : bitlab_multiply_float32(kernel, m, n, kp, x_float.data(), w.data(), w_scales.data(),
-                                                         stride, b, out, from, to);
+                if (form == kInt8Dense) {
+                    return bitlab_multiply_int8_dense(kernel, m, n, kp_dense, x_dense.data(), x_scales.data(),
+                                                      sums.data(), w_dense.data(), w_scales.data(), stride, b, out,
+                                                      from, to);
+                }
+                return form == kInt8
+                           ? bitlab_multiply_int8(kernel, m, n, kp, x_int8.data(), x_scales.data(), sums.data(),
+                                                  w.data(), w_scales.data(), stride, b, out, from, to)
+                           : bitlab_multiply_float32(kernel, m, n, kp, x_float.data(), w.data(), w_scales.data(),
+                                                     stride, b, out, from, to);
             };
             std::memset(y.data(), 0xFF, sizeof(float) * outputs);
             check(run(y.data(), 0, panels(n)) == BITLAB_OK, "status", kernel, m, n, k);
-            check(same_bits(y.data(), whole.data(), outputs), is_int8 ? "int8" : "float32", kernel, m, n, k);
+            check(same_bits(y.data(), whole.data(), outputs), kForms[form], kernel, m, n, k);
 
             // A range of panels writes its own outputs and no others; the ranges beside it complete the product.
             std::memset(parts.data(), 0xFF, sizeof(float) * outputs);
@@ -249,6 +281,9 @@ void arguments() {
         with(&Call::kernel, kernel, bitlab_is_supported(kernel) ? BITLAB_OK : BITLAB_UNSUPPORTED, "kernel");
     }
     check(bitlab_is_supported(BITLAB_SCALAR) == 1, "scalar runs everywhere", BITLAB_SCALAR, 0, 0, 0);
+    check(bitlab_reads_dense(BITLAB_SCALAR) == 1, "scalar reads all", BITLAB_SCALAR, 0, 0, 0);
+    check(bitlab_reads_dense(-1) == 0, "no kernel", -1, 0, 0, 0);
+    check(bitlab_reads_dense(BITLAB_KERNELS) == 0, "no kernel", BITLAB_KERNELS, 0, 0, 0);
     check(bitlab_is_supported(-1) == 0, "no kernel", -1, 0, 0, 0);
     check(bitlab_is_supported(BITLAB_KERNELS) == 0, "no kernel", BITLAB_KERNELS, 0, 0, 0);
 
@@ -257,7 +292,17 @@ void arguments() {
     with(&Call::misaligned, 32, bad, "misaligned w");
     with(&Call::m, -1, bad, "m");
     with(&Call::n, 0, bad, "n");
-    for (int k : {-16, 0, 8, 15, 17, (1 << 19) + 16}) with(&Call::k, k, bad, "k");
+    for (int k : {-16, 0, 8, 15, 17, (1 << 19) + 80}) with(&Call::k, k, bad, "k");
+    for (int k : {0, 16, 79, 96}) {
+        alignas(64) static const uint8_t w[1024] = {};
+        static const int8_t x[96] = {};
+        static const float scales[1] = {};
+        static const int32_t sums[1] = {};
+        float y[64];
+        check(
+            bitlab_multiply_int8_dense(BITLAB_SCALAR, 1, 64, k, x, scales, sums, w, scales, 0, nullptr, y, 0, 2) == bad,
+            "k of the dense form", BITLAB_SCALAR, 1, 64, k);
+    }
     for (int stride : {-1, 2}) with(&Call::stride, stride, bad, "stride");
     for (int first : {-1, 3}) with(&Call::first, first, bad, "first panel");
     for (int end : {-1, 3}) with(&Call::end, end, bad, "end panel");
