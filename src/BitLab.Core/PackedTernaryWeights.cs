@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace BitLab.Core;
 
-/// <summary>A matrix of ternary weights as it is held, multiplied and filed: 2 bits a weight, and a scale for all rows or
-/// for each.</summary>
+/// <summary>A matrix of ternary weights as it is held, multiplied and filed: 2 bits a weight, or 1.6 after
+/// <see cref="Repack"/>, and a scale for all rows or for each.</summary>
 /// <remarks>
 /// The trits lie in 64-byte aligned native memory that this object owns (or, inside BitLab, in memory that its owner keeps
 /// alive); <see cref="Dispose()"/> frees it, at the latest when running multiplications end. The layout is that of
@@ -23,11 +23,13 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
     private readonly byte* data;
     private readonly float* scales;
 
-    private PackedTernaryWeights(int rows, int columns, Granularity granularity, SafeHandle owner, byte* data, float* scales)
+    private PackedTernaryWeights(
+        int rows, int columns, Granularity granularity, WeightPacking packing, SafeHandle owner, byte* data, float* scales)
     {
         Rows = rows;
         Columns = columns;
         Granularity = granularity;
+        Packing = packing;
         this.owner = owner;
         this.data = data;
         this.scales = scales;
@@ -42,8 +44,11 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
     /// <summary><see cref="Granularity.PerTensor"/>: one scale. <see cref="Granularity.PerChannel"/>: one a row.</summary>
     public Granularity Granularity { get; }
 
+    /// <summary>How the trits are held.</summary>
+    public WeightPacking Packing { get; }
+
     /// <summary>The bytes of the packed trits, padding included.</summary>
-    public long PackedBytes => PanelLayout.ByteCount(Rows, Columns);
+    public long PackedBytes => PanelLayout.ByteCount(Rows, Columns, Packing);
 
     /// <summary>The bytes of all that is held: packed trits and scales.</summary>
     public long ByteCount => PackedBytes + ((long)CountScales(Rows, Granularity) * sizeof(float));
@@ -71,12 +76,14 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
     /// <summary>The bytes that the trits of a matrix take, padding included.</summary>
     /// <param name="rows">Rows, at least 1.</param>
     /// <param name="columns">Columns, 1 to <see cref="MaxColumns"/>.</param>
-    /// <returns>128 for each 32 rows and 16 columns begun.</returns>
+    /// <param name="packing">How they are held.</param>
+    /// <returns>For each 32 rows begun, 128 for each 16 columns begun; in the dense form, 512 for each 80.</returns>
     /// <exception cref="ArgumentException">A dimension is out of range.</exception>
-    public static long PackedSize(int rows, int columns)
+    public static long PackedSize(int rows, int columns, WeightPacking packing = WeightPacking.TwoBit)
     {
         CheckShape(rows, columns);
-        return PanelLayout.ByteCount(rows, columns);
+        CheckPacking(packing);
+        return PanelLayout.ByteCount(rows, columns, packing);
     }
 
     /// <summary>Quantizes a float matrix by absmean (<see cref="Absmean"/>) and packs it.</summary>
@@ -92,7 +99,7 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
         ReadOnlySpan<float> weights, int rows, int columns, Granularity granularity, string name = "weight")
     {
         CheckShape(rows, columns, weights.Length);
-        PackedTernaryWeights packed = Allocate(rows, columns, granularity);
+        PackedTernaryWeights packed = Allocate(rows, columns, granularity, WeightPacking.TwoBit);
         try
         {
             if (granularity == Granularity.PerTensor)
@@ -138,11 +145,50 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
         int bad = trits.IndexOfAnyExcept([(sbyte)-1, (sbyte)0, (sbyte)1]);
         if (bad >= 0)
             throw new ArgumentException($"Element {bad} is {trits[bad]}, not -1, 0 or 1.", nameof(trits));
-        PackedTernaryWeights packed = Allocate(rows, columns, granularity);
+        PackedTernaryWeights packed = Allocate(rows, columns, granularity, WeightPacking.TwoBit);
         scales.CopyTo(new Span<float>(packed.scales, scales.Length));
         for (int row = 0; row < rows; row++)
             packed.StoreRow(row, trits.Slice(row * columns, columns));
         return packed;
+    }
+
+    /// <summary>The same weights, held otherwise.</summary>
+    /// <param name="packing">How.</param>
+    /// <returns>New weights, which the caller disposes.</returns>
+    /// <exception cref="ArgumentException">There is no such packing.</exception>
+    /// <exception cref="ObjectDisposedException">The weights are disposed.</exception>
+    public PackedTernaryWeights Repack(WeightPacking packing)
+    {
+        CheckPacking(packing);
+        using Lease lease = Rent();
+        PackedTernaryWeights copy = Allocate(Rows, Columns, Granularity, packing);
+        RentedScales.CopyTo(copy.RentedScales);
+        // A panel of the 2-bit form, as wide as the dense form takes it.
+        int wide = PanelLayout.PaddedColumns(Columns, WeightPacking.Dense);
+        using var buffer = new NativeBuffer(PanelLayout.PanelBytes(wide, WeightPacking.TwoBit), holdsWeights: false);
+        var expanded = new Span<byte>(buffer.Pointer, (int)buffer.ByteCount);
+        expanded.Fill(PanelLayout.ZeroByte);
+        for (int panel = 0; panel < PanelLayout.Panels(Rows); panel++)
+        {
+            Span<byte> source = Panel(panel), target = copy.Panel(panel);
+            if (packing == Packing)
+            {
+                source.CopyTo(target);
+            }
+            else if (packing == WeightPacking.Dense)
+            {
+                source.CopyTo(expanded);
+                fixed (byte* dense = target)
+                    DenseForm.Compress(buffer.Pointer, wide, dense);
+            }
+            else
+            {
+                fixed (byte* dense = source)
+                    DenseForm.Expand(dense, wide, buffer.Pointer);
+                expanded[..target.Length].CopyTo(target);
+            }
+        }
+        return copy;
     }
 
     /// <summary>Writes the trits out, one a byte.</summary>
@@ -153,6 +199,12 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
     {
         CheckShape(Rows, Columns, trits.Length);
         using Lease lease = Rent();
+        if (Packing != WeightPacking.TwoBit)
+        {
+            using PackedTernaryWeights twoBit = Repack(WeightPacking.TwoBit);
+            twoBit.Unpack(trits);
+            return;
+        }
         for (int row = 0; row < Rows; row++)
             UnpackRow(row, trits.Slice(row * Columns, Columns));
     }
@@ -165,6 +217,12 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
     {
         CheckShape(Rows, Columns, weights.Length);
         using Lease lease = Rent();
+        if (Packing != WeightPacking.TwoBit)
+        {
+            using PackedTernaryWeights twoBit = Repack(WeightPacking.TwoBit);
+            twoBit.Unpack(weights);
+            return;
+        }
         sbyte[] trits = new sbyte[Columns];
         for (int row = 0; row < Rows; row++)
         {
@@ -176,7 +234,7 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
         }
     }
 
-    /// <summary>Equal shape, granularity, trits and scales.</summary>
+    /// <summary>Equal shape, granularity, packing, trits and scales.</summary>
     /// <param name="other">The other weights.</param>
     /// <returns>Whether they are equal; disposed weights equal only themselves.</returns>
     public bool Equals(PackedTernaryWeights? other)
@@ -184,7 +242,7 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
         if (ReferenceEquals(this, other))
             return true;
         if (other is null || owner.IsClosed || other.owner.IsClosed
-            || (Rows, Columns, Granularity) != (other.Rows, other.Columns, other.Granularity))
+            || (Rows, Columns, Granularity, Packing) != (other.Rows, other.Columns, other.Granularity, other.Packing))
             return false;
         using Lease lease = Rent(), otherLease = other.Rent();
         if (!RentedScales.SequenceEqual(other.RentedScales))
@@ -208,24 +266,26 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
 
     /// <summary>Weights over memory that a handle keeps alive; the weights take over the handle.</summary>
     internal static PackedTernaryWeights Over(
-        SafeHandle owner, byte* data, float* scales, int rows, int columns, Granularity granularity)
+        SafeHandle owner, byte* data, float* scales, int rows, int columns, Granularity granularity, WeightPacking packing)
     {
         CheckShape(rows, columns);
-        return new PackedTernaryWeights(rows, columns, granularity, owner, data, scales);
+        return new PackedTernaryWeights(rows, columns, granularity, packing, owner, data, scales);
     }
 
     /// <summary>New memory for weights that the caller fills in at once: trits and scales hold nothing of meaning yet.</summary>
-    internal static PackedTernaryWeights Allocate(int rows, int columns, Granularity granularity)
+    internal static PackedTernaryWeights Allocate(int rows, int columns, Granularity granularity, WeightPacking packing)
     {
         CheckShape(rows, columns);
-        long packedBytes = PanelLayout.ByteCount(rows, columns);
+        long packedBytes = PanelLayout.ByteCount(rows, columns, packing);
         int scaleCount = CountScales(rows, granularity);
         var buffer = new NativeBuffer(packedBytes + ((long)scaleCount * sizeof(float)), holdsWeights: true);
         byte* data = buffer.Pointer;
+        HugePages.Advise(data, packedBytes);
         // Rows and columns that StoreRow never touches are padding, which is made of zero trits.
+        byte zero = packing == WeightPacking.Dense ? DenseForm.Zero : PanelLayout.ZeroByte;
         for (long offset = 0; offset < packedBytes; offset += 1 << 30)
-            new Span<byte>(data + offset, (int)Math.Min(1 << 30, packedBytes - offset)).Fill(PanelLayout.ZeroByte);
-        return new PackedTernaryWeights(rows, columns, granularity, buffer, data, (float*)(data + packedBytes));
+            new Span<byte>(data + offset, (int)Math.Min(1 << 30, packedBytes - offset)).Fill(zero);
+        return new PackedTernaryWeights(rows, columns, granularity, packing, buffer, data, (float*)(data + packedBytes));
     }
 
     internal static int CountScales(int rows, Granularity granularity) => granularity switch
@@ -246,7 +306,7 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
 
     internal Span<byte> Panel(int panel)
     {
-        long bytes = PanelLayout.PanelBytes(Columns);
+        long bytes = PanelLayout.PanelBytes(Columns, Packing);
         return new Span<byte>(data + (panel * bytes), (int)bytes);
     }
 
@@ -259,7 +319,9 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
             if (!float.IsFinite(scale))
                 return $"a scale is {scale}";
         }
-        int lastWordColumns = Columns - ((PanelLayout.Steps(Columns) - 1) * PanelLayout.StepColumns);
+        if (Packing == WeightPacking.Dense)
+            return FindDenseDamage();
+        int lastWordColumns = Columns - PanelLayout.PaddedColumns(Columns, Packing) + PanelLayout.StepColumns;
         uint lastWordPadding = PaddingMask(lastWordColumns);
         for (int panel = 0; panel < PanelLayout.Panels(Rows); panel++)
         {
@@ -276,6 +338,28 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
             }
         }
         return null;
+    }
+
+    private string? FindDenseDamage()
+    {
+        for (int panel = 0; panel < PanelLayout.Panels(Rows); panel++)
+        {
+            int at = Panel(panel).IndexOfAnyExceptInRange((byte)0, DenseForm.Largest);
+            if (at >= 0)
+                return $"byte {at} of panel {panel} is {Panel(panel)[at]}, which is no five trits";
+        }
+        // What lies in the padding is lost on the way there and back.
+        using PackedTernaryWeights twoBit = Repack(WeightPacking.TwoBit);
+        if (twoBit.FindDamage() is string damage)
+            return damage;
+        using PackedTernaryWeights back = twoBit.Repack(WeightPacking.Dense);
+        return Equals(back) ? null : "the padding behind the last column is not zero";
+    }
+
+    private static void CheckPacking(WeightPacking packing)
+    {
+        if (packing is not (WeightPacking.TwoBit or WeightPacking.Dense))
+            throw new ArgumentException($"There is no packing {packing}.", nameof(packing));
     }
 
     // The bits of a word that belong to columns beyond the first `columns`.
@@ -302,7 +386,7 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
         int wholeSteps = trits.Length / PanelLayout.StepColumns;
         for (int step = 0; step < wholeSteps; step++, word += PanelLayout.StepBytes)
             *(uint*)word = Word(fours.Slice(4 * step, 4));
-        if (wholeSteps < PanelLayout.Steps(Columns))
+        if (wholeSteps * PanelLayout.StepColumns < Columns)
         {
             Span<sbyte> rest = stackalloc sbyte[PanelLayout.StepColumns];
             trits[(wholeSteps * PanelLayout.StepColumns)..].CopyTo(rest);

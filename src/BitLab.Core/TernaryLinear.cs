@@ -60,54 +60,77 @@ public static unsafe class TernaryLinear
     internal static void Forward(
         PackedTernaryWeights weights, BitQuantConfig config, IBitKernel kernel, float* x, int tokens, float* bias, float* y)
     {
-        int columns = weights.Columns;
+        int columns = weights.Columns, padded = PanelLayout.PaddedColumns(columns, weights.Packing);
         bool isInt8 = config.ActivationDtype == ActivationDtype.Int8;
         float? tensorRange = isInt8 && config.ActivationGranularity == Granularity.PerTensor
             ? RangeOf(x, (long)tokens * columns)
             : null;
-        int group = GroupOf(PanelLayout.PaddedColumns(columns) * (isInt8 ? 1 : sizeof(float)));
+        bool expands = !kernel.Reads(weights.Packing, config);
+        int group = GroupOf(padded * (isInt8 ? 1 : sizeof(float)));
         for (int first = 0; first < tokens; first += group)
         {
             int count = Math.Min(group, tokens - first);
             float* groupX = x + ((long)first * columns);
             float* groupY = y + ((long)first * weights.Rows);
             if (isInt8)
-                Int8(weights, kernel, groupX, count, tensorRange, bias, groupY);
+                Int8(weights, kernel, expands, groupX, count, tensorRange, bias, groupY);
             else
-                Float32(weights, kernel, groupX, count, bias, groupY);
+                Float32(weights, kernel, expands, groupX, count, bias, groupY);
         }
     }
 
     private static void Int8(
-        PackedTernaryWeights weights, IBitKernel kernel, float* x, int tokens, float? tensorRange, float* bias, float* y)
+        PackedTernaryWeights weights, IBitKernel kernel, bool expands, float* x, int tokens, float? tensorRange, float* bias, float* y)
     {
-        int padded = PanelLayout.PaddedColumns(weights.Columns);
+        int columns = weights.Columns, padded = PanelLayout.PaddedColumns(columns, weights.Packing);
         int parts = ActivationTiles.Parts(tokens, padded);
-        byte* memory = Scratch(((long)(tokens + parts) * padded) + ((long)tokens * (sizeof(float) + sizeof(int))));
-        sbyte* tiles = (sbyte*)memory;
+        int multiplyParts = MultiplyParts(weights, tokens);
+        long panelBytes = expands ? PanelLayout.PanelBytes(padded, WeightPacking.TwoBit) : 0;
+        byte* panels = Scratch(
+            (multiplyParts * panelBytes) + ((long)(tokens + parts) * padded) + ((long)tokens * (sizeof(float) + sizeof(int))));
+        sbyte* tiles = (sbyte*)(panels + (multiplyParts * panelBytes));
         sbyte* rows = tiles + ((long)tokens * padded);
         float* scales = (float*)(rows + ((long)parts * padded));
         int* sums = (int*)(scales + tokens);
-        var quantize = new QuantizeJob(x, tokens, weights.Columns, tensorRange, rows, tiles, scales, sums);
+        var quantize = new QuantizeJob(x, tokens, columns, padded, tensorRange, rows, tiles, scales, sums);
         ThreadTeam.Run(ref quantize, parts);
-        Multiply(kernel, new TernaryProduct(tokens, weights, tiles, null, scales, sums, bias, y));
+        Multiply(kernel, new TernaryProduct(tokens, weights, tiles, null, scales, sums, bias, y), expands ? panels : null, multiplyParts);
     }
 
-    private static void Float32(PackedTernaryWeights weights, IBitKernel kernel, float* x, int tokens, float* bias, float* y)
+    private static void Float32(
+        PackedTernaryWeights weights, IBitKernel kernel, bool expands, float* x, int tokens, float* bias, float* y)
     {
-        int padded = PanelLayout.PaddedColumns(weights.Columns);
-        float* tiles = (float*)Scratch((long)tokens * padded * sizeof(float));
-        var arrange = new ArrangeJob(x, tokens, weights.Columns, tiles);
+        int columns = weights.Columns, padded = PanelLayout.PaddedColumns(columns, weights.Packing);
+        int multiplyParts = MultiplyParts(weights, tokens);
+        long panelBytes = expands ? PanelLayout.PanelBytes(padded, WeightPacking.TwoBit) : 0;
+        byte* panels = Scratch((multiplyParts * panelBytes) + ((long)tokens * padded * sizeof(float)));
+        float* tiles = (float*)(panels + (multiplyParts * panelBytes));
+        var arrange = new ArrangeJob(x, tokens, columns, padded, tiles);
         ThreadTeam.Run(ref arrange, ActivationTiles.Parts(tokens, padded));
-        Multiply(kernel, new TernaryProduct(tokens, weights, null, tiles, null, null, bias, y));
+        Multiply(kernel, new TernaryProduct(tokens, weights, null, tiles, null, null, bias, y), expands ? panels : null, multiplyParts);
     }
 
-    private static void Multiply(IBitKernel kernel, in TernaryProduct product)
+    /// <param name="expanded">Where the kernel does not read the weights as they are held, room for a panel of each
+    /// part.</param>
+    private static void Multiply(IBitKernel kernel, in TernaryProduct product, byte* expanded, int maxParts)
     {
-        var multiply = new MultiplyJob(kernel, product);
-        int panels = PanelLayout.Panels(product.Outputs);
-        long multiplications = (long)product.Tokens * product.Outputs * product.PaddedColumns;
-        ThreadTeam.Run(ref multiply, (int)Math.Min(panels, multiplications / MultiplicationsPerThread));
+        if (expanded == null)
+        {
+            var multiply = new MultiplyJob(kernel, product);
+            ThreadTeam.Run(ref multiply, maxParts);
+        }
+        else
+        {
+            var multiply = new ExpandJob(kernel, product, expanded);
+            ThreadTeam.Run(ref multiply, maxParts);
+        }
+    }
+
+    private static int MultiplyParts(PackedTernaryWeights weights, int tokens)
+    {
+        long multiplications = (long)tokens * weights.Rows * weights.Columns;
+        long most = Math.Min(PanelLayout.Panels(weights.Rows), ThreadTeam.NumThreads);
+        return (int)Math.Clamp(multiplications / MultiplicationsPerThread, 1, most);
     }
 
     private static int GroupOf(int bytesPerToken)
@@ -151,27 +174,42 @@ public static unsafe class TernaryLinear
         }
     }
 
+    private readonly struct ExpandJob(IBitKernel kernel, TernaryProduct product, byte* expanded) : IParallelJob
+    {
+        public void Run(int part, int parts)
+        {
+            byte* twoBit = expanded + (part * PanelLayout.PanelBytes(product.PaddedColumns, WeightPacking.TwoBit));
+            int panels = PanelLayout.Panels(product.Outputs), end = IParallelJob.FirstOf(part + 1, parts, panels);
+            for (int panel = IParallelJob.FirstOf(part, parts, panels); panel < end; panel++)
+            {
+                DenseForm.Expand(product.Weights + (panel * product.PanelBytes), product.PaddedColumns, twoBit);
+                kernel.Multiply(product.WithExpanded(panel, twoBit), panel, panel + 1);
+            }
+        }
+    }
+
     private readonly struct QuantizeJob(
-        float* x, int tokens, int columns, float? tensorRange, sbyte* rows, sbyte* tiles, float* scales, int* sums) : IParallelJob
+        float* x, int tokens, int columns, int padded, float? tensorRange, sbyte* rows, sbyte* tiles, float* scales, int* sums)
+        : IParallelJob
     {
         public void Run(int part, int parts)
         {
             int count = ActivationTiles.Count(tokens);
-            sbyte* row = rows + ((long)part * PanelLayout.PaddedColumns(columns));
             ActivationTiles.FillInt8(
-                x, tokens, columns, tensorRange,
+                x, tokens, columns, padded, tensorRange,
                 IParallelJob.FirstOf(part, parts, count), IParallelJob.FirstOf(part + 1, parts, count),
-                row, tiles, scales, sums);
+                rows + ((long)part * padded), tiles, scales, sums);
         }
     }
 
-    private readonly struct ArrangeJob(float* x, int tokens, int columns, float* tiles) : IParallelJob
+    private readonly struct ArrangeJob(float* x, int tokens, int columns, int padded, float* tiles) : IParallelJob
     {
         public void Run(int part, int parts)
         {
             int count = ActivationTiles.Count(tokens);
             ActivationTiles.FillFloat32(
-                x, tokens, columns, IParallelJob.FirstOf(part, parts, count), IParallelJob.FirstOf(part + 1, parts, count), tiles);
+                x, tokens, columns, padded,
+                IParallelJob.FirstOf(part, parts, count), IParallelJob.FirstOf(part + 1, parts, count), tiles);
         }
     }
 }

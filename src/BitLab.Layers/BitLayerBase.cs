@@ -54,11 +54,12 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     {
         ArgumentNullException.ThrowIfNull(weightShape);
         long rowSize = weightShape.Skip(1).Aggregate(1L, (product, size) => product * size);
-        if (weightShape.Any(size => size < 1) || weightShape[0] > int.MaxValue || rowSize > PackedTernaryWeights.MaxColumns)
+        if (weightShape.Any(size => size < 1) || weightShape[0] > int.MaxValue || rowSize > PackedTernaryWeights.MaxColumns
+            || weightShape[0] * rowSize > int.MaxValue)
         {
             throw new ArgumentException(
-                $"Expected weights of at least 1 output and 1 to {PackedTernaryWeights.MaxColumns} inputs, "
-                + $"got ({string.Join(", ", weightShape)}).");
+                $"Expected weights of at least 1 output and 1 to {PackedTernaryWeights.MaxColumns} inputs, at most {int.MaxValue} "
+                + $"together, got ({string.Join(", ", weightShape)}).");
         }
         this.weightShape = weightShape;
         (rows, columns) = ((int)weightShape[0], (int)rowSize);
@@ -119,7 +120,12 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     }
 
     /// <summary>The bytes that the packed weights and their scales take, padding included.</summary>
-    public long PackedBytes => PackedTernaryWeights.PackedSize(rows, columns) + ScaleBytes;
+    public long PackedBytes => PackedTernaryWeights.PackedSize(rows, columns, Packing) + ScaleBytes;
+
+    /// <summary>How the ternary weights are held: as <see cref="Deploy"/> was told, <see cref="WeightPacking.TwoBit"/> before
+    /// that.</summary>
+    public WeightPacking Packing =>
+        packed_weight is not null && packed_weight.size(2) == PanelLayout.DenseBytes ? WeightPacking.Dense : WeightPacking.TwoBit;
 
     internal long ScaleBytes => sizeof(float) * (long)PackedTernaryWeights.CountScales(rows, QuantConfig.WeightGranularity);
 
@@ -140,21 +146,27 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
 
     /// <summary>Keeps the packed weights and frees the latent ones for good. The layer is in eval mode afterwards. Harmless
     /// when repeated.</summary>
+    /// <param name="packing">How the trits are held from now on; null: at 2 bits, or as they are where the layer is deployed
+    /// already.</param>
     /// <exception cref="QuantizationException">A latent weight is NaN or infinite; the layer is as before.</exception>
     /// <exception cref="InvalidOperationException">The weights are on the meta device and have no values.</exception>
-    public void Deploy()
+    public void Deploy(WeightPacking? packing = null)
     {
-        if (IsDeployed)
+        if (IsDeployed && (packing is null || packing == Packing))
             return;
-        if (latent!.device_type == DeviceType.META)
+        Tensor held = latent ?? packed_weight!;
+        if (held.device_type == DeviceType.META)
             throw new InvalidOperationException($"{LayerName} is on the meta device: there are no weights to deploy.");
-        Device device = latent.device;
+        Device device = held.device;
         using (PackedTernaryWeights.Lease lease = RentPacked())
         {
-            BecomeDeployed(empty(PackedShape, ScalarType.Byte), empty(lease.Weights.RentedScales.Length, ScalarType.Float32));
-            Copy(lease.Weights.RentedData, TensorMemory.Pointer(packed_weight!), lease.Weights.PackedBytes);
-            lease.Weights.RentedScales.CopyTo(
-                new Span<float>(TensorMemory.Pointer(weight_scale!), lease.Weights.RentedScales.Length));
+            WeightPacking wanted = packing ?? WeightPacking.TwoBit;
+            using PackedTernaryWeights? repacked = lease.Weights.Packing == wanted ? null : lease.Weights.Repack(wanted);
+            PackedTernaryWeights weights = repacked ?? lease.Weights;
+            Tensor trits = EmptyTrits(wanted, CPU), scales = empty(weights.RentedScales.Length, ScalarType.Float32);
+            Copy(weights.RentedData, TensorMemory.Pointer(trits), weights.PackedBytes);
+            weights.RentedScales.CopyTo(new Span<float>(TensorMemory.Pointer(scales), weights.RentedScales.Length));
+            BecomeDeployed(trits, scales);
         }
         if (device.type != DeviceType.CPU)
             _to(device.type, device.index, non_blocking: false);
@@ -201,25 +213,31 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     /// <summary>Brings the layer into the state that a state dict was taken in, before its values are copied.</summary>
     internal void PrepareToLoad(IReadOnlyDictionary<string, Tensor> source, string prefix)
     {
+        if (PackingToLoad(source, prefix) is not WeightPacking packing || (IsDeployed && packing == Packing))
+            return;
+        Device device = (latent ?? packed_weight!).device;
+        BecomeDeployed(EmptyTrits(packing, device).zero_(), zeros(ScaleShape, ScalarType.Float32, device));
+    }
+
+    /// <summary>How a state dict has this layer's weights packed, or null where it has none packed; an error where they are not
+    /// this layer's. Changes nothing.</summary>
+    internal WeightPacking? PackingToLoad(IReadOnlyDictionary<string, Tensor> source, string prefix)
+    {
         if (source.TryGetValue(prefix + PackedKey, out Tensor? trits))
         {
-            long[] scaleShape = [PackedTernaryWeights.CountScales(rows, QuantConfig.WeightGranularity)];
-            Check(prefix + PackedKey, trits, PackedShape, ScalarType.Byte);
+            WeightPacking packing = trits.ndim == 3 && trits.size(2) == PanelLayout.DenseBytes ? WeightPacking.Dense : WeightPacking.TwoBit;
+            Check(prefix + PackedKey, trits, PanelLayout.Shape(rows, columns, packing), ScalarType.Byte);
             if (!source.TryGetValue(prefix + ScaleKey, out Tensor? scales))
                 throw new ArgumentException($"The state dict has '{prefix + PackedKey}' but no '{prefix + ScaleKey}'.", nameof(source));
-            Check(prefix + ScaleKey, scales, scaleShape, ScalarType.Float32);
-            if (!IsDeployed)
-            {
-                Device device = latent!.device;
-                BecomeDeployed(
-                    zeros(PackedShape, ScalarType.Byte, device), zeros(scaleShape, ScalarType.Float32, device));
-            }
+            Check(prefix + ScaleKey, scales, ScaleShape, ScalarType.Float32);
+            return packing;
         }
-        else if (IsDeployed && source.ContainsKey(prefix + WeightKey))
+        if (IsDeployed && source.ContainsKey(prefix + WeightKey))
         {
             throw new InvalidOperationException(
                 $"{LayerName} is deployed and cannot load latent weights; load them into a new layer.");
         }
+        return null;
 
         static void Check(string key, Tensor value, long[] shape, ScalarType dtype)
         {
@@ -296,7 +314,15 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     private static void Copy(byte* source, byte* target, long byteCount) =>
         Buffer.MemoryCopy(source, target, byteCount, byteCount);
 
-    private long[] PackedShape => [PanelLayout.Panels(rows), PanelLayout.Steps(columns), PanelLayout.StepBytes];
+    private long[] ScaleShape => [PackedTernaryWeights.CountScales(rows, QuantConfig.WeightGranularity)];
+
+    private Tensor EmptyTrits(WeightPacking packing, Device device)
+    {
+        Tensor trits = empty(PanelLayout.Shape(rows, columns, packing), ScalarType.Byte, device);
+        if (trits.device_type == DeviceType.CPU)
+            HugePages.Advise(TensorMemory.Pointer(trits), trits.numel());
+        return trits;
+    }
 
     private Tensor MultiplyPlain(Tensor input, Tensor? bias)
     {
@@ -368,13 +394,13 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         {
             weights = PackedTernaryWeights.Over(
                 new TensorMemory.Owner(packed_weight, weight_scale!),
-                trits, (float*)TensorMemory.Pointer(weight_scale!), rows, columns, QuantConfig.WeightGranularity);
+                trits, (float*)TensorMemory.Pointer(weight_scale!), rows, columns, QuantConfig.WeightGranularity, Packing);
         }
         else
         {
             using DisposeScope scope = NewDisposeScope();
             Tensor cpuTrits = packed_weight.cpu(), cpuScales = weight_scale!.cpu();
-            weights = PackedTernaryWeights.Allocate(rows, columns, QuantConfig.WeightGranularity);
+            weights = PackedTernaryWeights.Allocate(rows, columns, QuantConfig.WeightGranularity, Packing);
             Copy(TensorMemory.Pointer(cpuTrits), weights.RentedData, weights.PackedBytes);
             new Span<float>(TensorMemory.Pointer(cpuScales), weights.RentedScales.Length).CopyTo(weights.RentedScales);
         }
@@ -388,6 +414,8 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     {
         lock (gate)
         {
+            packed_weight?.Dispose();
+            weight_scale?.Dispose();
             packed_weight = trits.DetachFromDisposeScope();
             weight_scale = scales.DetachFromDisposeScope();
             ConditionallyRegisterBuffer(PackedKey, packed_weight, true);

@@ -1,3 +1,4 @@
+using BitLab.Core;
 using static TorchSharp.torch;
 
 namespace BitLab.Layers;
@@ -8,16 +9,18 @@ public static class BitModules
     /// <summary>Deploys every ternary layer of a module (<see cref="BitLayerBase.Deploy"/>) and puts the module into eval
     /// mode.</summary>
     /// <param name="module">Any module.</param>
-    /// <exception cref="Core.QuantizationException">A latent weight is NaN or infinite. The error names the layer by its path;
+    /// <param name="packing">How the trits are held from now on; null: at 2 bits, or as they are in layers that are deployed
+    /// already.</param>
+    /// <exception cref="QuantizationException">A latent weight is NaN or infinite. The error names the layer by its path;
     /// no layer is deployed then.</exception>
-    public static void Deploy(this nn.Module module)
+    public static void Deploy(this nn.Module module, WeightPacking? packing = null)
     {
         ArgumentNullException.ThrowIfNull(module);
         NameLayers(module);
         // Eval packs every layer, so what cannot be packed shows before the first weight is freed.
         module.eval();
         foreach ((_, BitLayerBase layer) in NamedLayers(module))
-            layer.Deploy();
+            layer.Deploy(packing);
     }
 
     /// <summary>Loads a state dict into a module whose ternary layers may be in another state than those that it was taken
@@ -34,9 +37,18 @@ public static class BitModules
     {
         ArgumentNullException.ThrowIfNull(module);
         ArgumentNullException.ThrowIfNull(source);
-        foreach ((string path, BitLayerBase layer) in NamedLayers(module))
-            layer.PrepareToLoad(source, path.Length == 0 ? "" : path + ".");
+        // All is checked before the first layer is changed.
+        (string Prefix, BitLayerBase Layer)[] layers =
+            [.. NamedLayers(module).Select(named => (named.Path.Length == 0 ? "" : named.Path + ".", named.Layer))];
         Dictionary<string, Tensor> target = module.state_dict();
+        foreach ((string prefix, BitLayerBase layer) in layers)
+        {
+            if (layer.PackingToLoad(source, prefix) is null)
+                continue;
+            target.Remove(prefix + BitLayerBase.WeightKey);
+            target[prefix + BitLayerBase.PackedKey] = source[prefix + BitLayerBase.PackedKey];
+            target[prefix + BitLayerBase.ScaleKey] = source[prefix + BitLayerBase.ScaleKey];
+        }
         string[] missing = [.. target.Keys.Except(source.Keys)], unexpected = [.. source.Keys.Except(target.Keys)];
         if (strict && (missing.Length > 0 || unexpected.Length > 0))
         {
@@ -51,9 +63,12 @@ public static class BitModules
                     $"'{key}' is ({string.Join(", ", loaded.shape)}) in the state dict and ({string.Join(", ", value.shape)}) here.");
             }
         }
+
+        foreach ((string prefix, BitLayerBase layer) in layers)
+            layer.PrepareToLoad(source, prefix);
         using (no_grad())
         {
-            foreach ((string key, Tensor value) in target)
+            foreach ((string key, Tensor value) in module.state_dict())
             {
                 if (source.TryGetValue(key, out Tensor? loaded))
                     value.copy_(loaded);

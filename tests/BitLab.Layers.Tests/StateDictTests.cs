@@ -81,6 +81,64 @@ public class StateDictTests
     }
 
     [Fact]
+    public void The_dense_form_multiplies_saves_and_loads_like_the_other()
+    {
+        using IDisposable noGradients = no_grad();
+        using var model = nn.Sequential(("a", new BitLinear(90, 40)), ("b", new BitLinear(40, 7)));
+        using Tensor x = randn(3, 90);
+        model.eval();
+        using Tensor expected = model.call(x);
+        model.Deploy(WeightPacking.Dense);
+        BitLinear first = Layers(model)[0];
+        Assert.Equal(WeightPacking.Dense, first.Packing);
+        Assert.Equal([2, 2, 512], model.state_dict()["a.packed_weight"].shape);
+        Assert.Equal((2 * 2 * 512) + 4, first.PackedBytes);
+        using (Tensor y = model.call(x))
+            Assert.True(y.Equals(expected));
+
+        foreach (string state in new[] { "latent", "two bit", "dense" })
+        {
+            using var other = nn.Sequential(("a", new BitLinear(90, 40)), ("b", new BitLinear(40, 7)));
+            if (state != "latent")
+                other.Deploy(state == "dense" ? WeightPacking.Dense : WeightPacking.TwoBit);
+            other.LoadStateDict(model.state_dict());
+            Assert.All(Layers(other), layer => Assert.Equal(WeightPacking.Dense, layer.Packing));
+            other.eval();
+            using Tensor y = other.call(x);
+            Assert.True(y.Equals(expected));
+        }
+
+        model.Deploy();
+        Assert.Equal(WeightPacking.Dense, first.Packing);
+        model.Deploy(WeightPacking.TwoBit);
+        Assert.Equal(WeightPacking.TwoBit, first.Packing);
+        using (Tensor y = model.call(x))
+            Assert.True(y.Equals(expected));
+    }
+
+    [Fact]
+    public void A_state_dict_that_does_not_fit_changes_nothing()
+    {
+        using var source = nn.Sequential(("a", new BitLinear(20, 10)), ("b", new BitLinear(10, 5)));
+        using var target = nn.Sequential(("a", new BitLinear(20, 10)), ("b", new BitLinear(10, 6)));
+        source.Deploy();
+        using Tensor before = target.state_dict()["a.weight"].clone();
+        Assert.Throws<ArgumentException>(() => target.LoadStateDict(source.state_dict()));
+        Dictionary<string, Tensor> incomplete = source.state_dict();
+        incomplete.Remove("b.packed_weight");
+        Assert.Throws<InvalidOperationException>(() => target.LoadStateDict(incomplete));
+        Assert.All(Layers(target), layer => Assert.False(layer.IsDeployed));
+        Assert.True(target.state_dict()["a.weight"].Equals(before));
+    }
+
+    [Fact]
+    public void Layers_larger_than_a_span_are_refused()
+    {
+        ArgumentException error = Assert.Throws<ArgumentException>(() => new BitLinear(1 << 17, 1 << 15, device: new Device("meta")));
+        Assert.Contains("131072", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void What_does_not_fit_is_named()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -111,4 +169,6 @@ public class StateDictTests
         layer.get_buffer("packed_weight")!.fill_(255);
         Assert.Contains("BitLinear(50, 20)", Assert.Throws<InvalidDataException>(() => layer.call(randn(1, 50))).Message);
     }
+
+    private static BitLinear[] Layers(nn.Module model) => [.. model.modules().OfType<BitLinear>()];
 }

@@ -6,7 +6,7 @@ namespace BitLab.Core;
 /// <summary>Packed weights as bytes: a 64-byte header that says what follows, the trits as they lie in memory, the
 /// scales.</summary>
 /// <remarks>Little-endian: magic <c>BITLABTW</c>, uint32 version (1), uint32 layout (1: panels of 32 rows, steps of 16
-/// columns), int64 rows, int64 columns, uint32 granularity (0 per tensor, 1 per channel), 28 zero bytes. Trits begin at
+/// columns; 2: the dense form), int64 rows, int64 columns, uint32 granularity (0 per tensor, 1 per channel), 28 zero bytes. Trits begin at
 /// byte 64, float32 scales right behind them.</remarks>
 public static class PackedTernaryFile
 {
@@ -29,7 +29,7 @@ public static class PackedTernaryFile
         header.Clear();
         Magic.CopyTo(header);
         BinaryPrimitives.WriteUInt32LittleEndian(header[8..], Version);
-        BinaryPrimitives.WriteUInt32LittleEndian(header[12..], PanelLayout.Id);
+        BinaryPrimitives.WriteUInt32LittleEndian(header[12..], (uint)weights.Packing);
         BinaryPrimitives.WriteInt64LittleEndian(header[16..], weights.Rows);
         BinaryPrimitives.WriteInt64LittleEndian(header[24..], weights.Columns);
         BinaryPrimitives.WriteUInt32LittleEndian(header[32..], weights.Granularity == Granularity.PerTensor ? 0u : 1u);
@@ -54,10 +54,10 @@ public static class PackedTernaryFile
             throw new InvalidDataException($"'{name}' does not begin with the header of packed ternary weights.");
         uint version = BinaryPrimitives.ReadUInt32LittleEndian(header[8..]);
         uint layout = BinaryPrimitives.ReadUInt32LittleEndian(header[12..]);
-        if (version != Version || layout != PanelLayout.Id)
+        if (version != Version || layout is not ((uint)WeightPacking.TwoBit or (uint)WeightPacking.Dense))
         {
             throw new InvalidDataException(
-                $"'{name}' is version {version}, layout {layout}; this BitLab reads version {Version}, layout {PanelLayout.Id}.");
+                $"'{name}' is version {version}, layout {layout}; this BitLab reads version {Version}, layouts 1 and 2.");
         }
         long rows = BinaryPrimitives.ReadInt64LittleEndian(header[16..]);
         long columns = BinaryPrimitives.ReadInt64LittleEndian(header[24..]);
@@ -69,13 +69,14 @@ public static class PackedTernaryFile
                 $"The header of '{name}' is damaged: ({rows}, {columns}), granularity {granularityCode}.");
         }
         Granularity granularity = granularityCode == 0 ? Granularity.PerTensor : Granularity.PerChannel;
+        var packing = (WeightPacking)layout;
         byte[] content = ReadExactly(
             stream,
-            PanelLayout.ByteCount((int)rows, (int)columns)
+            PanelLayout.ByteCount((int)rows, (int)columns, packing)
                 + (sizeof(float) * (long)PackedTernaryWeights.CountScales((int)rows, granularity)),
             name);
 
-        PackedTernaryWeights weights = PackedTernaryWeights.Allocate((int)rows, (int)columns, granularity);
+        PackedTernaryWeights weights = PackedTernaryWeights.Allocate((int)rows, (int)columns, granularity, packing);
         content.CopyTo(new Span<byte>(weights.RentedData, content.Length));
         if (weights.FindDamage() is string damage)
         {

@@ -18,6 +18,7 @@ internal static unsafe class ActivationTiles
     /// <param name="x">(tokens, columns).</param>
     /// <param name="tokens">Tokens.</param>
     /// <param name="columns">Columns.</param>
+    /// <param name="padded">PaddedColumns.</param>
     /// <param name="tensorRange">The range of the whole tensor, or null: each token has its own.</param>
     /// <param name="firstTile">The first tile to fill.</param>
     /// <param name="endTile">The one behind the last to fill.</param>
@@ -26,10 +27,9 @@ internal static unsafe class ActivationTiles
     /// <param name="scales">Filled: a scale a token.</param>
     /// <param name="sums">Filled: a sum a token.</param>
     public static void FillInt8(
-        float* x, int tokens, int columns, float? tensorRange, int firstTile, int endTile,
+        float* x, int tokens, int columns, int padded, float? tensorRange, int firstTile, int endTile,
         sbyte* row, sbyte* tiles, float* scales, int* sums)
     {
-        int padded = PanelLayout.PaddedColumns(columns);
         for (int tileIndex = firstTile; tileIndex < endTile; tileIndex++)
         {
             int first = tileIndex * TernaryProduct.TileTokens;
@@ -55,12 +55,12 @@ internal static unsafe class ActivationTiles
     /// <param name="x">(tokens, columns).</param>
     /// <param name="tokens">Tokens.</param>
     /// <param name="columns">Columns.</param>
+    /// <param name="padded">PaddedColumns.</param>
     /// <param name="firstTile">The first tile to fill.</param>
     /// <param name="endTile">The one behind the last to fill.</param>
     /// <param name="tiles">Filled: tokens · PaddedColumns floats.</param>
-    public static void FillFloat32(float* x, int tokens, int columns, int firstTile, int endTile, float* tiles)
+    public static void FillFloat32(float* x, int tokens, int columns, int padded, int firstTile, int endTile, float* tiles)
     {
-        int padded = PanelLayout.PaddedColumns(columns);
         for (int tileIndex = firstTile; tileIndex < endTile; tileIndex++)
         {
             int first = tileIndex * TernaryProduct.TileTokens;

@@ -28,6 +28,13 @@ public interface IBitKernel
     /// <returns>Whether <see cref="Multiply"/> may be called for layers of this config.</returns>
     bool Serves(BitQuantConfig config);
 
+    /// <summary>Whether it multiplies trits that are held in a certain way. Kernels that say nothing read the 2-bit form, and
+    /// get the dense one expanded.</summary>
+    /// <param name="packing">How the trits are held.</param>
+    /// <param name="config">A config that it serves.</param>
+    /// <returns>Whether.</returns>
+    bool Reads(WeightPacking packing, BitQuantConfig config) => packing == WeightPacking.TwoBit;
+
     /// <summary>Computes some panels of 32 outputs each, for every token. Single-threaded; several threads call it at once
     /// for different panels of the same product. It allocates nothing.</summary>
     /// <param name="product">What to multiply, and where to write. The arguments are checked.</param>

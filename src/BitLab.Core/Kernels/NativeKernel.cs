@@ -18,6 +18,7 @@ internal enum NativeKernelId
 internal sealed unsafe class NativeKernel : IBitKernel
 {
     private readonly int id;
+    private readonly bool readsDense;
 
     public NativeKernel(NativeKernelId id)
     {
@@ -33,6 +34,7 @@ internal sealed unsafe class NativeKernel : IBitKernel
             _ => ("scalar", "scalar C++"),
         };
         IsSupported = NativeLibraryState.IsAvailable && NativeMethods.bitlab_is_supported(this.id) == 1;
+        readsDense = IsSupported && NativeMethods.bitlab_reads_dense(this.id) == 1;
     }
 
     public string Name { get; }
@@ -45,19 +47,36 @@ internal sealed unsafe class NativeKernel : IBitKernel
 
     public bool Serves(BitQuantConfig config) => true;
 
+    public bool Reads(WeightPacking packing, BitQuantConfig config) =>
+        packing == WeightPacking.TwoBit || (readsDense && config.ActivationDtype == ActivationDtype.Int8);
+
     public void Multiply(in TernaryProduct p, int firstPanel, int endPanel)
     {
-        int status = p.Int8 != null
-            ? NativeMethods.bitlab_multiply_int8(
-                id, p.Tokens, p.Outputs, p.PaddedColumns,
-                p.Int8, p.TokenScales, p.TokenSums,
-                p.Weights, p.WeightScales, p.WeightScaleStride,
-                p.Bias, p.Output, firstPanel, endPanel)
-            : NativeMethods.bitlab_multiply_float32(
+        int status;
+        if (p.Int8 == null)
+        {
+            status = NativeMethods.bitlab_multiply_float32(
                 id, p.Tokens, p.Outputs, p.PaddedColumns,
                 p.Float32,
                 p.Weights, p.WeightScales, p.WeightScaleStride,
                 p.Bias, p.Output, firstPanel, endPanel);
+        }
+        else if (p.Packing == WeightPacking.Dense)
+        {
+            status = NativeMethods.bitlab_multiply_int8_dense(
+                id, p.Tokens, p.Outputs, p.PaddedColumns,
+                p.Int8, p.TokenScales, p.TokenSums,
+                p.Weights, p.WeightScales, p.WeightScaleStride,
+                p.Bias, p.Output, firstPanel, endPanel);
+        }
+        else
+        {
+            status = NativeMethods.bitlab_multiply_int8(
+                id, p.Tokens, p.Outputs, p.PaddedColumns,
+                p.Int8, p.TokenScales, p.TokenSums,
+                p.Weights, p.WeightScales, p.WeightScaleStride,
+                p.Bias, p.Output, firstPanel, endPanel);
+        }
         if (status != 0)
             throw new UnreachableException($"The native kernel '{Name}' refused arguments that were checked: status {status}.");
     }

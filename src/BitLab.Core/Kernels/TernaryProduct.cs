@@ -36,7 +36,8 @@ public readonly unsafe struct TernaryProduct
     {
         Tokens = tokens;
         Outputs = weights.Rows;
-        PaddedColumns = PanelLayout.PaddedColumns(weights.Columns);
+        Packing = weights.Packing;
+        PaddedColumns = PanelLayout.PaddedColumns(weights.Columns, Packing);
         Weights = weights.RentedData;
         WeightScales = weights.RentedScalePointer;
         WeightScaleStride = weights.Granularity == Granularity.PerTensor ? 0 : 1;
@@ -54,11 +55,15 @@ public readonly unsafe struct TernaryProduct
     /// <summary>N, the rows of weights.</summary>
     public int Outputs { get; }
 
-    /// <summary>K rounded up to a multiple of 16.</summary>
+    /// <summary>K rounded up to a multiple of 16, for the dense form of 80.</summary>
     public int PaddedColumns { get; }
 
+    /// <summary>How the trits are held: <see cref="WeightPacking.TwoBit"/>, unless the kernel says that it reads
+    /// another.</summary>
+    public WeightPacking Packing { get; init; }
+
     /// <summary>The packed trits, panel by panel (docs/packed-layout.md).</summary>
-    public byte* Weights { get; }
+    public byte* Weights { get; init; }
 
     /// <summary>The scale of output j is at <c>WeightScales[j * WeightScaleStride]</c>.</summary>
     public float* WeightScales { get; }
@@ -85,7 +90,7 @@ public readonly unsafe struct TernaryProduct
     public float* Output { get; }
 
     /// <summary>The bytes of one panel of weights.</summary>
-    public long PanelBytes => PaddedColumns / PanelLayout.StepColumns * PanelLayout.StepBytes;
+    public long PanelBytes => PanelLayout.PanelBytes(PaddedColumns, Packing);
 
     /// <summary>A value of the int8 activations.</summary>
     /// <param name="token">The token, 0 to Tokens - 1.</param>
@@ -108,7 +113,7 @@ public readonly unsafe struct TernaryProduct
         return Float32[((long)firstToken * PaddedColumns) + ((long)column * tileTokens) + (token - firstToken)];
     }
 
-    /// <summary>A weight.</summary>
+    /// <summary>A weight, of the 2-bit form.</summary>
     /// <param name="output">The row of weights, 0 to 32 · panels - 1.</param>
     /// <param name="column">The column, 0 to PaddedColumns - 1.</param>
     /// <returns>-1, 0 or 1; 0 in the padding.</returns>
@@ -118,6 +123,14 @@ public readonly unsafe struct TernaryProduct
             + ((long)(column / PanelLayout.StepColumns) * PanelLayout.StepBytes);
         int inStep = column % PanelLayout.StepColumns;
         return ((word[inStep % 4] >> (2 * (inStep / 4))) & 3) - 1;
+    }
+
+    /// <summary>The same product with one panel's weights in the 2-bit form, at another place.</summary>
+    internal TernaryProduct WithExpanded(int panel, byte* twoBit)
+    {
+        // A kernel finds the panel by its number, so the first would lie that many panels before it.
+        long before = panel * PanelLayout.PanelBytes(PaddedColumns, WeightPacking.TwoBit);
+        return this with { Packing = WeightPacking.TwoBit, Weights = twoBit - before };
     }
 
     private (int First, int Tokens) TileOf(int token)

@@ -64,6 +64,24 @@ public class KernelContractTests
             },
             iter: 20);
 
+    [Theory, MemberData(nameof(EveryKernelAndConfig))]
+    public void The_dense_form_gives_the_same_bits(string kernelName, BitQuantConfig config)
+    {
+        IBitKernel kernel = KernelRegistry.GetKernelByName(kernelName, config);
+        Gen.Select(Gen.Int[1, 20], Gen.Int[1, 500], Gen.Int[1, 100], Gen.Int).Sample(
+            (m, k, n, seed) =>
+            {
+                float[] x = RandomFloats(new Random(seed), m * k, 3), w = RandomFloats(new Random(seed + 1), n * k, .1f);
+                float[] expected = new float[m * n], y = new float[m * n];
+                using PackedTernaryWeights twoBit = PackedTernaryWeights.Pack(w, n, k, config.WeightGranularity);
+                using PackedTernaryWeights dense = twoBit.Repack(WeightPacking.Dense);
+                TernaryLinear.Forward(twoBit, config, x, [], expected, kernel);
+                TernaryLinear.Forward(dense, config, x, [], y, kernel);
+                Assert.Equal(expected, y);
+            },
+            iter: 15);
+    }
+
     [Theory, MemberData(nameof(EveryKernel))]
     public void The_largest_sums_are_exact(string kernel)
     {
@@ -122,8 +140,8 @@ public class KernelContractTests
             packed.Scales.CopyTo(scales.Floats);
             bias.Floats.Fill(.5f);
             tokenScales.Floats.Fill(1);
-            using PackedTernaryWeights guarded = PackedTernaryWeights.Over(new NativeBuffer(1, holdsWeights: false), 
-                data.Pointer, (float*)scales.Pointer, n, k, config.WeightGranularity);
+            using PackedTernaryWeights guarded = PackedTernaryWeights.Over(new NativeBuffer(1, holdsWeights: false),
+                data.Pointer, (float*)scales.Pointer, n, k, config.WeightGranularity, WeightPacking.TwoBit);
             var product = new TernaryProduct(
                 m, guarded,
                 isInt8 ? (sbyte*)tiles.Pointer : null,
