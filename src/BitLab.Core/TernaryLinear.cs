@@ -83,14 +83,14 @@ public static unsafe class TernaryLinear
         PackedTernaryWeights weights, IBitKernel kernel, bool expands, float* x, int tokens, float? tensorRange, float* bias, float* y)
     {
         int columns = weights.Columns, padded = PanelLayout.PaddedColumns(columns, weights.Packing);
-        int parts = ActivationTiles.Parts(tokens, padded);
+        int parts = ActivationTiles.Parts(tokens, padded), rowsScratch = parts * ActivationTiles.TogetherTokens;
         int multiplyParts = MultiplyParts(weights, tokens);
         long panelBytes = expands ? PanelLayout.PanelBytes(padded, WeightPacking.TwoBit) : 0;
         byte* panels = Scratch(
-            (multiplyParts * panelBytes) + ((long)(tokens + parts) * padded) + ((long)tokens * (sizeof(float) + sizeof(int))));
+            (multiplyParts * panelBytes) + ((long)(tokens + rowsScratch) * padded) + ((long)tokens * (sizeof(float) + sizeof(int))));
         sbyte* tiles = (sbyte*)(panels + (multiplyParts * panelBytes));
         sbyte* rows = tiles + ((long)tokens * padded);
-        float* scales = (float*)(rows + ((long)parts * padded));
+        float* scales = (float*)(rows + ((long)rowsScratch * padded));
         int* sums = (int*)(scales + tokens);
         var quantize = new QuantizeJob(x, tokens, columns, padded, tensorRange, rows, tiles, scales, sums);
         ThreadTeam.Run(ref quantize, parts);
@@ -198,7 +198,7 @@ public static unsafe class TernaryLinear
             ActivationTiles.FillInt8(
                 x, tokens, columns, padded, tensorRange,
                 IParallelJob.FirstOf(part, parts, count), IParallelJob.FirstOf(part + 1, parts, count),
-                rows + ((long)part * padded), tiles, scales, sums);
+                rows + ((long)part * ActivationTiles.TogetherTokens * padded), tiles, scales, sums);
         }
     }
 

@@ -35,9 +35,12 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     private Tensor? packed_weight;
     private Tensor? weight_scale;
 
-    // The packed weights of the moment that `packedState` describes, or null. Read and replaced under the gate.
+    // The packed weights of a moment, or null. Read and replaced under the gate.
     private PackedTernaryWeights? packed;
-    private State packedState;
+    private Moment packedAt;
+
+    // A bias that was found to be plain; what it is does not change.
+    private Tensor? plainBias;
     private volatile bool mayHaveChanged;
 
     /// <summary>Creates a latent layer. The deriving constructor calls <c>RegisterComponents()</c>.</summary>
@@ -281,14 +284,14 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     protected Tensor MultiplyPacked(Tensor input, Tensor? bias)
     {
         ArgumentNullException.ThrowIfNull(input);
-        if (input.dtype == ScalarType.Float32 && input.is_contiguous() && (bias is null || IsPlain(bias)))
+        if (input.dtype == ScalarType.Float32 && input.is_contiguous() && IsPlain(bias))
             return MultiplyPlain(input, bias);
         using DisposeScope scope = NewDisposeScope();
         using (no_grad())
         {
             Tensor plain = input.detach().to(ScalarType.Float32).contiguous();
-            Tensor? plainBias = bias?.detach().to(ScalarType.Float32).contiguous();
-            return MultiplyPlain(plain, plainBias).to(input.dtype).MoveToOuterDisposeScope();
+            Tensor? floatBias = bias?.detach().to(ScalarType.Float32).contiguous();
+            return MultiplyPlain(plain, floatBias).to(input.dtype).MoveToOuterDisposeScope();
         }
     }
 
@@ -308,8 +311,15 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         base.Dispose(disposing);
     }
 
-    private static bool IsPlain(Tensor tensor) =>
-        tensor.dtype == ScalarType.Float32 && tensor.device_type == DeviceType.CPU && tensor.is_contiguous();
+    private bool IsPlain(Tensor? bias)
+    {
+        if (bias is null || ReferenceEquals(bias, plainBias))
+            return true;
+        if (bias.dtype != ScalarType.Float32 || bias.device_type != DeviceType.CPU || !bias.is_contiguous())
+            return false;
+        plainBias = bias;
+        return true;
+    }
 
     private static void Copy(byte* source, byte* target, long byteCount) =>
         Buffer.MemoryCopy(source, target, byteCount, byteCount);
@@ -326,18 +336,14 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
 
     private Tensor MultiplyPlain(Tensor input, Tensor? bias)
     {
-        long rank = input.ndim;
-        Tensor output;
-        if (rank == 2)
+        // The common ranks without an array for the shape.
+        Tensor output = input.ndim switch
         {
-            output = empty(input.size(0), rows, ScalarType.Float32);
-        }
-        else
-        {
-            long[] shape = input.shape;
-            shape[^1] = rows;
-            output = empty(shape, ScalarType.Float32);
-        }
+            1 => empty(rows, ScalarType.Float32),
+            2 => empty(input.size(0), rows, ScalarType.Float32),
+            3 => empty(input.size(0), input.size(1), rows, ScalarType.Float32),
+            _ => empty([.. input.shape[..^1], rows], ScalarType.Float32),
+        };
         int tokens = checked((int)(input.numel() / columns));
         if (tokens > 0)
         {
@@ -359,15 +365,15 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     {
         lock (gate)
         {
-            State state = IsDeployed ? State.Of(packed_weight!, weight_scale!) : State.Of(latent!, null);
-            // Where there is no version to compare, anything may have happened since.
-            if (packed is null || mayHaveChanged || state.Version is null || state != packedState)
+            Tensor values = packed_weight ?? latent!;
+            if (packed is null || mayHaveChanged || !packedAt.Lasts(values, weight_scale))
             {
                 mayHaveChanged = false;
+                var moment = new Moment(values, weight_scale);
                 PackedTernaryWeights fresh = IsDeployed ? ViewDeployed() : PackLatent();
                 packed?.Dispose();
                 packed = fresh;
-                packedState = state;
+                packedAt = moment;
             }
             return packed.Rent();
         }
@@ -449,15 +455,22 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         return result;
     }
 
-    /// <summary>What tells one moment of the weights from another: the tensors' memory and versions.</summary>
-    private readonly record struct State(nint Memory, nint ScaleMemory, long? Version, long? ScaleVersion)
+    /// <summary>What tells one moment of the weights from another: the tensors, their memory and their versions.</summary>
+    private readonly struct Moment(Tensor values, Tensor? scales)
     {
-        public static State Of(Tensor values, Tensor? scales) => new(
-            Address(values),
-            scales is null ? 0 : Address(scales),
-            TensorMemory.Version(values),
-            scales is null ? 0 : TensorMemory.Version(scales));
+        private readonly Tensor values = values;
+        private readonly Tensor? scales = scales;
+        private readonly nint memory = (nint)TensorMemory.Pointer(values);
+        private readonly nint scaleMemory = scales is null ? 0 : (nint)TensorMemory.Pointer(scales);
+        private readonly long? version = TensorMemory.Version(values);
+        private readonly long? scaleVersion = scales is null ? 0 : TensorMemory.Version(scales);
 
-        private static nint Address(Tensor tensor) => (nint)TensorMemory.Pointer(tensor);
+        /// <summary>Whether nothing has changed since. Where there is no version to compare, anything may have.</summary>
+        public bool Lasts(Tensor nowValues, Tensor? nowScales) =>
+            ReferenceEquals(values, nowValues) && ReferenceEquals(scales, nowScales)
+            && version is long counted && scaleVersion is long countedScales
+            && counted == TensorMemory.CountedVersion(nowValues) && memory == (nint)TensorMemory.Pointer(nowValues)
+            && (nowScales is null
+                || (countedScales == TensorMemory.CountedVersion(nowScales) && scaleMemory == (nint)TensorMemory.Pointer(nowScales)));
     }
 }

@@ -86,7 +86,7 @@ public sealed class BitLinear : BitLayerBase
             throw new ArgumentException(
                 $"Expected (*, {in_features}), got ({string.Join(", ", input.shape)}).", nameof(input));
         }
-        if (!input.is_floating_point())
+        if (input.dtype != ScalarType.Float32 && !input.is_floating_point())
             throw new ArgumentException($"Expected floats, got {input.dtype}.", nameof(input));
 
         if (input.device_type == DeviceType.CPU && !WantsGradient(input))

@@ -8,8 +8,9 @@ namespace BitLab.Layers;
 /// first use lends LibTorch's threads to Core.</summary>
 internal static unsafe class TensorMemory
 {
-    private static readonly delegate* unmanaged<nint, nint> DataOf;
-    private static readonly delegate* unmanaged<nint, long> VersionOf;
+    // These two only read a few fields: no need to let the garbage collector run meanwhile.
+    private static readonly delegate* unmanaged[SuppressGCTransition]<nint, nint> DataOf;
+    private static readonly delegate* unmanaged[SuppressGCTransition]<nint, long> VersionOf;
     private static readonly delegate* unmanaged<nint, byte> IsInferenceOf;
 
     static TensorMemory()
@@ -18,14 +19,14 @@ internal static unsafe class TensorMemory
         if (NativeLibrary.TryLoad("LibTorchSharp", typeof(Tensor).Assembly, null, out nint torchSharp))
         {
             if (NativeLibrary.TryGetExport(torchSharp, "THSTensor_data", out nint data))
-                DataOf = (delegate* unmanaged<nint, nint>)data;
+                DataOf = (delegate* unmanaged[SuppressGCTransition]<nint, nint>)data;
             NativeLibrary.TryGetExport(torchSharp, "THSTorch_get_num_threads", out numThreads);
         }
         // at::TensorBase::_version() const and at::_ops::is_inference::call(at::Tensor const&); a TorchSharp handle is an
         // at::Tensor*. The second name is that of Microsoft's compiler.
         if (NativeLibrary.TryLoad("torch_cpu", typeof(Tensor).Assembly, null, out nint torch))
         {
-            VersionOf = (delegate* unmanaged<nint, long>)Export(
+            VersionOf = (delegate* unmanaged[SuppressGCTransition]<nint, long>)Export(
                 torch, "_ZNK2at10TensorBase8_versionEv", "?_version@TensorBase@at@@QEBA_JXZ");
             IsInferenceOf = (delegate* unmanaged<nint, byte>)Export(
                 torch, "_ZN2at4_ops12is_inference4callERKNS_6TensorE", "?call@is_inference@_ops@at@@SA_NAEBVTensor@3@@Z");
@@ -51,6 +52,9 @@ internal static unsafe class TensorMemory
             return null;
         return VersionOf(tensor.Handle);
     }
+
+    /// <summary>The version of a tensor that is known to have one.</summary>
+    public static long CountedVersion(Tensor tensor) => VersionOf(tensor.Handle);
 
     private static nint Export(nint library, string name, string windowsName) =>
         NativeLibrary.TryGetExport(library, OperatingSystem.IsWindows() ? windowsName : name, out nint export) ? export : 0;

@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace BitLab.Core;
 
@@ -60,6 +61,8 @@ public static class Absmax
         float scale = 127f / range;
         Vector512<int> sums = Vector512<int>.Zero;
         int i = 0;
+        if (Avx512F.IsSupported)
+            i = QuantizeBlocks(activations, scale, quantized, ref sums);
         for (; i + Vector512<sbyte>.Count <= activations.Length; i += Vector512<sbyte>.Count)
         {
             Vector512<int> a = Rounded(activations, i, scale), b = Rounded(activations, i + 16, scale);
@@ -74,6 +77,25 @@ public static class Absmax
             sum += quantized[i];
         }
         return sum;
+    }
+
+    // vcvtps2dq rounds half to even by itself, and vpmovsdb clamps on its way to bytes.
+    private static int QuantizeBlocks(ReadOnlySpan<float> activations, float scale, Span<sbyte> quantized, ref Vector512<int> sums)
+    {
+        Vector512<float> scales = Vector512.Create(scale);
+        Vector512<int> evens = Vector512<int>.Zero, odds = evens;
+        int i = 0;
+        for (; i + 32 <= activations.Length; i += 32)
+        {
+            Vector512<int> a = Avx512F.ConvertToVector512Int32(Vector512.Create(activations.Slice(i, 16)) * scales);
+            Vector512<int> b = Avx512F.ConvertToVector512Int32(Vector512.Create(activations.Slice(i + 16, 16)) * scales);
+            evens += a;
+            odds += b;
+            Avx512F.ConvertToVector128SByteWithSaturation(a).CopyTo(quantized.Slice(i, 16));
+            Avx512F.ConvertToVector128SByteWithSaturation(b).CopyTo(quantized.Slice(i + 16, 16));
+        }
+        sums += evens + odds;
+        return i;
     }
 
     private static Vector512<int> Rounded(ReadOnlySpan<float> activations, int at, float scale)
