@@ -79,29 +79,30 @@ public static class Absmax
         return sum;
     }
 
-    // vcvtps2dq rounds half to even by itself, and vpmovsdb clamps on its way to bytes.
+    // vcvtps2dq rounds half to even by itself, and vpmovsdb makes bytes in one step.
     private static int QuantizeBlocks(ReadOnlySpan<float> activations, float scale, Span<sbyte> quantized, ref Vector512<int> sums)
     {
-        Vector512<float> scales = Vector512.Create(scale);
         Vector512<int> evens = Vector512<int>.Zero, odds = evens;
         int i = 0;
         for (; i + 32 <= activations.Length; i += 32)
         {
-            Vector512<int> a = Avx512F.ConvertToVector512Int32(Vector512.Create(activations.Slice(i, 16)) * scales);
-            Vector512<int> b = Avx512F.ConvertToVector512Int32(Vector512.Create(activations.Slice(i + 16, 16)) * scales);
+            Vector512<int> a = Avx512F.ConvertToVector512Int32(Clamped(activations, i, scale));
+            Vector512<int> b = Avx512F.ConvertToVector512Int32(Clamped(activations, i + 16, scale));
             evens += a;
             odds += b;
-            Avx512F.ConvertToVector128SByteWithSaturation(a).CopyTo(quantized.Slice(i, 16));
-            Avx512F.ConvertToVector128SByteWithSaturation(b).CopyTo(quantized.Slice(i + 16, 16));
+            Avx512F.ConvertToVector128SByte(a).CopyTo(quantized.Slice(i, 16));
+            Avx512F.ConvertToVector128SByte(b).CopyTo(quantized.Slice(i + 16, 16));
         }
         sums += evens + odds;
         return i;
     }
 
-    private static Vector512<int> Rounded(ReadOnlySpan<float> activations, int at, float scale)
-    {
-        Vector512<float> scaled = Vector512.Create(activations.Slice(at, Vector512<float>.Count)) * scale;
-        return Vector512.ConvertToInt32Native(
-            Vector512.ClampNative(Vector512.Round(scaled), Vector512.Create(-128f), Vector512.Create(127f)));
-    }
+    private static Vector512<int> Rounded(ReadOnlySpan<float> activations, int at, float scale) =>
+        Vector512.ConvertToInt32Native(Vector512.Round(Clamped(activations, at, scale)));
+
+    // The bounds are whole numbers, so it does not matter whether clamping or rounding comes first.
+    private static Vector512<float> Clamped(ReadOnlySpan<float> activations, int at, float scale) =>
+        Vector512.ClampNative(
+            Vector512.Create(activations.Slice(at, Vector512<float>.Count)) * scale,
+            Vector512.Create(-128f), Vector512.Create(127f));
 }
