@@ -1,59 +1,52 @@
 using BenchmarkDotNet.Attributes;
-using BitLab.Core;
-using BitLab.Layers;
 using TorchSharp;
-using static TorchSharp.torch;
 
 namespace BitLab.Benchmarks;
 
-/// <summary>A forward of a deployed BitLinear by each kernel, beside nn.Linear in float32: M tokens, Size × Size
-/// weights.</summary>
+/// <summary>One forward of each contestant. A part of them is chosen by <c>--filter</c>, which sees the parameters too:
+/// <c>--filter '*native*M: 32*'</c>.</summary>
 public class LinearBenchmarks
 {
-    private nn.Module<Tensor, Tensor> linear = null!;
-    private BitLinear layer = null!;
-    private Tensor x = null!;
+    private Contestant contestant = null!;
     private IDisposable noGradients = null!;
+
+    [ParamsSource(nameof(Names))]
+    public string Name { get; set; } = "";
+
+    [Params(4096)]
+    public int K { get; set; }
+
+    [Params(4096)]
+    public int N { get; set; }
 
     [Params(1, 32, 512)]
     public int M { get; set; }
 
-    [Params(4096)]
-    public int Size { get; set; }
+    [ParamsSource(nameof(ThreadCounts))]
+    public int Threads { get; set; }
 
-    [ParamsSource(nameof(Kernels))]
-    public string Kernel { get; set; } = "";
+    // The reference kernel would take minutes.
+    public static IEnumerable<string> Names => Contestants.Names.Where(name => name != Contestants.Reference);
 
-    public static IEnumerable<string> Kernels =>
-        KernelRegistry.ListAvailableKernels().Where(name => name is not ("scalar" or "reference"));
+    public static IEnumerable<int> ThreadCounts => ((int[])[1, torch.get_num_threads()]).Distinct();
 
     [GlobalSetup]
     public void Setup()
     {
-        set_num_threads(1);
-        noGradients = no_grad();
-        linear = nn.Linear(Size, Size);
-        layer = new BitLinear(Size, Size);
-        layer.Deploy();
-        x = randn(M, Size);
+        noGradients = torch.no_grad();
+        contestant = Contestants.Create(Name);
+        contestant.Prepare(new Shape(K, N));
+        contestant.SetTokens(M);
+        contestant.SetThreads(Threads);
     }
-
-    [Benchmark(Baseline = true)]
-    public void Float32Linear() => linear.call(x).Dispose();
 
     [Benchmark]
-    public void BitLinear()
-    {
-        using IDisposable scope = KernelRegistry.Use(Kernel);
-        layer.call(x).Dispose();
-    }
+    public void Forward() => contestant.Run(1);
 
     [GlobalCleanup]
     public void Cleanup()
     {
+        contestant.Dispose();
         noGradients.Dispose();
-        x.Dispose();
-        layer.Dispose();
-        linear.Dispose();
     }
 }

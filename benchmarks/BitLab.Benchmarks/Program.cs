@@ -1,10 +1,26 @@
-// dotnet run -c Release --project benchmarks/BitLab.Benchmarks -- --filter '*Linear*'
+// dotnet run -c Release --project benchmarks/BitLab.Benchmarks -- --quick            the comparison, in 3 minutes
+// dotnet run -c Release --project benchmarks/BitLab.Benchmarks -- --full             the same with all shapes
+// dotnet run -c Release --project benchmarks/BitLab.Benchmarks -- --filter '*M: 32*' a part of it by BenchmarkDotNet
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
+using BitLab.Benchmarks;
 
-// In this process: a process for each benchmark would load LibTorch again each time.
-ManualConfig config = ManualConfig.Create(DefaultConfig.Instance)
-    .AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance));
-BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config);
+Plan? plan = args switch
+{
+    ["--quick"] => Plan.Quick,
+    ["--full"] => Plan.Full,
+    _ => null,
+};
+if (plan is null)
+{
+    // In this process: a process for each benchmark would load LibTorch again each time.
+    ManualConfig config = ManualConfig.Create(DefaultConfig.Instance)
+        .AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance));
+    BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config);
+    return;
+}
+using var run = new ComparisonRun(plan);
+run.Run();
+Console.WriteLine($"Written to {Report.Write(run)}.");
