@@ -3,8 +3,8 @@ using TorchSharp;
 
 namespace BitLab.Benchmarks;
 
-/// <summary>One forward of each contestant. A part of them is chosen by <c>--filter</c>, which sees the parameters too:
-/// <c>--filter '*native*M: 32*'</c>.</summary>
+/// <summary>One forward of each contestant. All of them take hours; <c>--filter</c> sees the parameters and chooses:
+/// <c>--filter '*native*4096*14336*M: 32,*'</c>.</summary>
 public class LinearBenchmarks
 {
     private Contestant contestant = null!;
@@ -13,17 +13,18 @@ public class LinearBenchmarks
     [ParamsSource(nameof(Names))]
     public string Name { get; set; } = "";
 
-    [Params(4096)]
-    public int K { get; set; }
+    [ParamsSource(nameof(Shapes))]
+    public Shape Layer { get; set; }
 
-    [Params(4096)]
-    public int N { get; set; }
-
-    [Params(1, 32, 512)]
+    [ParamsSource(nameof(TokenCounts))]
     public int M { get; set; }
 
     [ParamsSource(nameof(ThreadCounts))]
     public int Threads { get; set; }
+
+    public static IEnumerable<Shape> Shapes => Plan.Full.Shapes;
+
+    public static IEnumerable<int> TokenCounts => Plan.Full.Tokens;
 
     // The reference kernel would take minutes.
     public static IEnumerable<string> Names => Contestants.Names.Where(name => name != Contestants.Reference);
@@ -35,7 +36,7 @@ public class LinearBenchmarks
     {
         noGradients = torch.no_grad();
         contestant = Contestants.Create(Name);
-        contestant.Prepare(new Shape(K, N));
+        contestant.Prepare(Layer);
         contestant.SetTokens(M);
         contestant.SetThreads(Threads);
     }

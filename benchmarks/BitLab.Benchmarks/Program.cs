@@ -1,8 +1,9 @@
-// dotnet run -c Release --project benchmarks/BitLab.Benchmarks -- --quick            the comparison, in 3 minutes
-// dotnet run -c Release --project benchmarks/BitLab.Benchmarks -- --full             the same with all shapes
-// dotnet run -c Release --project benchmarks/BitLab.Benchmarks -- --filter '*M: 32*' a part of it by BenchmarkDotNet
+// dotnet run -c Release --project benchmarks/BitLab.Benchmarks -- --quick              the comparison, in 3 minutes
+// dotnet run -c Release --project benchmarks/BitLab.Benchmarks -- --full               the same with all shapes
+// dotnet run -c Release --project benchmarks/BitLab.Benchmarks -- --filter '*M: 32,*'  a part of it, by BenchmarkDotNet
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Jobs;
+using BenchmarkDotNet.Reports;
 using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using BitLab.Benchmarks;
@@ -17,7 +18,8 @@ if (plan is null)
 {
     // In this process: a process for each benchmark would load LibTorch again each time.
     ManualConfig config = ManualConfig.Create(DefaultConfig.Instance)
-        .AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance));
+        .AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance))
+        .WithSummaryStyle(SummaryStyle.Default.WithMaxParameterColumnWidth(50));
     BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config);
     return;
 }

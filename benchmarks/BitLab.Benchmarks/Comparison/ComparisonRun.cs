@@ -34,6 +34,7 @@ internal sealed class ComparisonRun : IDisposable
     public void Run()
     {
         using IDisposable noGradients = no_grad();
+        Say("checking what each computes");
         Check();
         Limits.Measure(ThreadCounts);
         foreach (Shape shape in Plan.Shapes)

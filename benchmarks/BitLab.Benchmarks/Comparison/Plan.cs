@@ -19,7 +19,7 @@ internal sealed record Plan(
         [1, 32, 512],
         [new(8192, 8192)],
         Rounds: 5,
-        BlockSeconds: 0.003);
+        BlockSeconds: 0.004);
 
     public static Plan Full { get; } = new(
         "full",
@@ -29,5 +29,5 @@ internal sealed record Plan(
         [1, 8, 32, 128, 512],
         [PlotShape, new(8192, 8192)],
         Rounds: 15,
-        BlockSeconds: 0.005);
+        BlockSeconds: 0.006);
 }

@@ -68,7 +68,7 @@ internal static class Rounds
             if (seconds < blockSeconds)
                 seconds = SecondsOf(Iterations(blockSeconds / 4 / seconds)) / Iterations(blockSeconds / 4 / seconds);
             iterations = Iterations(blockSeconds / seconds);
-            untimed = seconds > UntimedSeconds ? 0 : 1 + (iterations / 8);
+            untimed = seconds > UntimedSeconds ? 0 : 1 + (iterations / 4);
         }
 
         public void Time()

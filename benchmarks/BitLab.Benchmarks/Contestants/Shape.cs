@@ -1,7 +1,7 @@
 namespace BitLab.Benchmarks;
 
 /// <summary>The weights of a layer: N outputs, K inputs.</summary>
-internal readonly record struct Shape(int K, int N)
+public readonly record struct Shape(int K, int N)
 {
     public long Weights => (long)K * N;
 

@@ -25,7 +25,8 @@ internal static class Report
         return folder;
     }
 
-    private static string Text(ComparisonRun run)
+    /// <summary>What goes between the comments.</summary>
+    public static string Text(ComparisonRun run)
     {
         int all = run.ThreadCounts[^1];
         var text = new StringBuilder();
@@ -39,7 +40,7 @@ internal static class Report
         text.Append(Targets.Table(run));
         Heading("The limits of the machine");
         text.Append(LimitsLibrary.IsAvailable
-            ? LimitsTable(run)
+            ? LimitsTable(run).ToString()
             : "Not measured: there was no C++ compiler to build native/limits.cpp. Fractions of them are left out.\n");
         foreach (int threads in run.ThreadCounts)
         {
@@ -74,15 +75,16 @@ internal static class Report
 
     private static MarkdownTable PeerTable(ComparisonRun run, int threads)
     {
-        string[] peers =
+        (string Short, string Name)[] peers =
         [
-            Contestants.Float32, Contestants.Bfloat16, Contestants.IntMm, Contestants.Onnx2, Contestants.Onnx4, Contestants.Onnx8,
+            ("float32", Contestants.Float32), ("bfloat16", Contestants.Bfloat16), ("`_int_mm`", Contestants.IntMm),
+            ("ONNX 2 bits", Contestants.Onnx2), ("4 bits", Contestants.Onnx4), ("8 bits", Contestants.Onnx8),
         ];
         string best = Contestants.Best;
         var table = new MarkdownTable(
             textColumns: 1,
             [
-                "K × N", "M", $"{best}, µs", .. peers.Select(peer => $"× {peer}"), "of dot peak", "of read bandwidth",
+                "K × N", "M", $"{best}, µs", .. peers.Select(peer => $"× {peer.Short}"), "of dot peak", "of read bandwidth",
                 .. threads == 1 ? Array.Empty<string>() : ["× 1 thread"],
             ]);
         foreach (Case at in run.Hot.Cases.Where(at => at.Threads == threads))
@@ -92,7 +94,7 @@ internal static class Report
                 $"{at.Shape}",
                 $"{at.Tokens}",
                 Format.Microseconds(run.Hot.Seconds(best, at)),
-                .. peers.Select(peer => Format.Ratio(run.Hot.Speedup(best, peer, at))),
+                .. peers.Select(peer => Format.Ratio(run.Hot.Speedup(best, peer.Name, at))),
                 Format.Percent(run.Hot.OperationRate(best, at) / run.Limits.DotPeak(threads)),
                 at.Tokens > 8 ? "" : Format.Percent(run.Hot.ReadRate(best, at) / run.Limits.Bandwidth(threads)),
                 .. threads == 1

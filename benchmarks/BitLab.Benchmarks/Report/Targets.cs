@@ -50,7 +50,7 @@ internal static class Targets
             Sample? worst = samples.MinBy(sample => sample.Value);
             table.Add(
                 what,
-                $"≥ {Text(asked)}",
+                isPercent ? $"≥ {Format.Percent(asked)}" : $"≥ {asked}",
                 worst is null ? "not measured" : $"{Text(worst.Value)} ({worst.At})",
                 $"{samples.Count(sample => sample.Value >= asked)} of {samples.Count}");
         }
