@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace BitLab.Benchmarks;
 
 /// <summary>Proves on a small shape that a contestant computes what it is measured for: y = x · Wᵀ.</summary>
@@ -7,8 +9,10 @@ internal static class SelfCheck
     // Weights in a wrong order err by 5 % and more.
     private const double Tolerance = 0.005;
 
-    // As often as makes .NET compile a method anew, so what is checked is what will be measured.
+    // As often as makes .NET compile a method anew, so what is checked is what will be measured; but the reference kernel
+    // is slow.
     private const int WarmUps = 40;
+    private const int WarmUpMilliseconds = 50;
 
     private static readonly Shape Small = new(K: 256, N: 96);
 
@@ -23,7 +27,9 @@ internal static class SelfCheck
             foreach (int tokens in (int[])[1, 8, 37])
             {
                 contestant.SetTokens(tokens);
-                contestant.Run(WarmUps);
+                var watch = Stopwatch.StartNew();
+                for (int i = 0; i < WarmUps && watch.ElapsedMilliseconds < WarmUpMilliseconds; i++)
+                    contestant.Run(1);
                 Compare(contestant.Name, contestant.Compute(), tokens);
             }
         }
