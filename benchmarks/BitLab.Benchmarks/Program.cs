@@ -23,6 +23,8 @@ if (plan is null)
     BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config);
     return;
 }
+var page = new ResultsPage();
 using var run = new ComparisonRun(plan);
 run.Run();
-Console.WriteLine($"Written to {Report.Write(run)}.");
+page.Write(run);
+Console.WriteLine($"Written to {page.Folder}.");

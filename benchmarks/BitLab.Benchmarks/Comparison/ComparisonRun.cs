@@ -5,7 +5,7 @@ namespace BitLab.Benchmarks;
 /// <summary>The whole comparison, in one process.</summary>
 internal sealed class ComparisonRun : IDisposable
 {
-    // More than the last-level cache of one core complex or of most machines.
+    // More than the last-level cache of most machines.
     private const long ColdBytes = 192L << 20;
 
     // The reference kernel is there to be read: scalar C#, thousands of times slower.

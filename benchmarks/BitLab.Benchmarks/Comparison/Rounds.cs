@@ -63,10 +63,14 @@ internal static class Rounds
         public void Calibrate(double blockSeconds)
         {
             contestant.SetThreads(threads);
-            contestant.Run(2);
+            AwaitSilence();
+            contestant.Run(1);
             double seconds = SecondsOf(1);
             if (seconds < blockSeconds)
-                seconds = SecondsOf(Iterations(blockSeconds / 4 / seconds)) / Iterations(blockSeconds / 4 / seconds);
+            {
+                int some = Iterations(blockSeconds / 4 / seconds);
+                seconds = SecondsOf(some) / some;
+            }
             iterations = Iterations(blockSeconds / seconds);
             untimed = seconds > UntimedSeconds ? 0 : 1 + (iterations / 4);
         }

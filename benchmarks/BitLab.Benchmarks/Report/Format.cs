@@ -7,8 +7,6 @@ internal static class Format
 
     public static string Microseconds(double? seconds) => Number(seconds * 1e6);
 
-    public static string Milliseconds(double? seconds) => Number(seconds * 1e3);
-
     /// <summary>10⁹ a second.</summary>
     public static string Giga(double? rate) => Number(rate / 1e9);
 

@@ -20,7 +20,7 @@ internal static class Machine
         ("memory", $"{GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (double)(1 << 30):0} GB, {Allocator()}"),
         ("system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}"),
         ("versions", $"BitLab {VersionOf(typeof(BitLabRuntime))}, {RuntimeInformation.FrameworkDescription}, "
-            + $"TorchSharp {VersionOf(typeof(TorchSharp.torch))} with LibTorch {Version.Parse(TorchSharp.torch.__version__).ToString(3)}, "
+            + $"TorchSharp {VersionOf(typeof(TorchSharp.torch))} with LibTorch {TorchSharp.torch.__version__}, "
             + $"ONNX Runtime {OrtEnv.Instance().GetVersionString()}"),
     ];
 

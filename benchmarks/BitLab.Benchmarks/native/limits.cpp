@@ -1,5 +1,6 @@
 // What the machine could do at best, for kernels to be measured against: int8 dot products from registers, and reading
-// memory. Every function runs on the calling thread alone; the caller asks the CPU first whether it has the instructions.
+// memory. Every function runs on the calling thread alone; the caller asks the CPU first whether it has the
+// instructions.
 #include <stdint.h>
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -41,8 +42,8 @@ int64_t folded(const int64_t (&lanes)[Count]) {
 
 #if defined(LIMITS_X64)
 
-// Sums that do not wait for each other: more than latency times instructions a cycle, and with the operands no more than
-// there are registers.
+// Sums that do not wait for each other: more than latency times instructions a cycle, and with the operands no more
+// than there are registers.
 constexpr int kSums512 = 12;
 constexpr int kSums256 = 6;
 
@@ -135,10 +136,14 @@ Dot dot_of(int32_t isa) {
 }  // namespace
 
 // The products that a step of an instruction set multiplies and adds; 0: this build has no such instructions.
-LIMITS_API int64_t limits_products(int32_t isa) { return dot_of(isa).products; }
+LIMITS_API int64_t limits_products(int32_t isa) {
+    return dot_of(isa).products;
+}
 
 // Runs the dot products of an instruction set from registers.
-LIMITS_API int64_t limits_dot(int32_t isa, int64_t steps) { return dot_of(isa).run(steps); }
+LIMITS_API int64_t limits_dot(int32_t isa, int64_t steps) {
+    return dot_of(isa).run(steps);
+}
 
 // Reads memory once, in one stream. bytes is a multiple of 256.
 LIMITS_API int64_t limits_read(const int64_t* memory, int64_t bytes) {
