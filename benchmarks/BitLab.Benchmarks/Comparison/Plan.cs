@@ -18,7 +18,7 @@ internal sealed record Plan(
         [new(1024, 1024), new(2560, 6912), PlotShape],
         [1, 32, 512],
         [new(8192, 8192)],
-        Rounds: 7,
+        Rounds: 6,
         BlockSeconds: 0.004);
 
     public static Plan Full { get; } = new(

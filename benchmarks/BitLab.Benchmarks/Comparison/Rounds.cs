@@ -12,7 +12,9 @@ internal static class Rounds
     private const int SilenceMilliseconds = 4;
     private const int SilenceTries = 25;
 
-    // Longer iterations need none before them: neither caches nor sleeping workers show.
+    // Before a block, iterations that are not timed bring the weights back into the cache (measured: 5 or so) and wake the
+    // workers. Long iterations need none: neither would show.
+    private const int UntimedIterations = 8;
     private const double UntimedSeconds = 0.03;
 
     /// <summary>The median seconds of an iteration, for each contestant and number of threads.</summary>
@@ -72,7 +74,7 @@ internal static class Rounds
                 seconds = SecondsOf(some) / some;
             }
             iterations = Iterations(blockSeconds / seconds);
-            untimed = seconds > UntimedSeconds ? 0 : 1 + (iterations / 4);
+            untimed = (int)Math.Min(Math.Max(UntimedIterations, iterations / 4), UntimedSeconds / seconds);
         }
 
         public void Time()
