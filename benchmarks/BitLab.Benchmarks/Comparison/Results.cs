@@ -6,7 +6,9 @@ internal readonly record struct Case(Shape Shape, int Tokens, int Threads)
     /// <summary>A product is two operations.</summary>
     public double Operations => 2.0 * Tokens * Shape.Weights;
 
-    public override string ToString() => $"{Shape}, M = {Tokens}, {(Threads == 1 ? "1 thread" : $"{Threads} threads")}";
+    public static string ThreadsText(int threads) => threads == 1 ? "1 thread" : $"{threads} threads";
+
+    public override string ToString() => $"{Shape}, M = {Tokens}, {ThreadsText(Threads)}";
 }
 
 /// <summary>Median times, in seconds.</summary>

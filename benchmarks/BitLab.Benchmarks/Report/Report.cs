@@ -24,7 +24,7 @@ internal static class Report
             : "Not measured: there was no C++ compiler to build native/limits.cpp. Fractions of them are left out.\n");
         foreach (int threads in run.ThreadCounts)
         {
-            Heading(threads == 1 ? "In cache, 1 thread" : $"In cache, {threads} threads");
+            Heading($"In cache, {Case.ThreadsText(threads)}");
             text.Append(PeerTable(run, threads));
         }
         Heading("Managed, reference and native kernels");

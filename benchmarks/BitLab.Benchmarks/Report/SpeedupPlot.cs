@@ -49,7 +49,7 @@ internal static class SpeedupPlot
         HorizontalLine float32 = plot.Add.HorizontalLine(0, color: Colors.Black, width: 1);
         float32.LegendText = Contestants.Float32;
 
-        plot.Title($"Speed relative to Linear float32: {Plan.PlotShape}, {(threads == 1 ? "1 thread" : $"{threads} threads")}");
+        plot.Title($"Speed relative to Linear float32: {Plan.PlotShape}, {Case.ThreadsText(threads)}");
         plot.XLabel("M, tokens");
         plot.YLabel("times as fast as Linear float32");
         plot.Axes.Bottom.TickGenerator =

@@ -5,10 +5,10 @@ internal static class Targets
 {
     private sealed record Sample(double Value, Case At);
 
-    /// <summary>The table. Of several measured values, the worst counts.</summary>
+    /// <summary>The table. Of many measured values, the worst is shown.</summary>
     public static MarkdownTable Table(ComparisonRun run)
     {
-        var table = new MarkdownTable(textColumns: 3, "what", "asked", "measured, at worst", "met");
+        var table = new MarkdownTable(textColumns: 3, "what", "asked", "measured", "met");
         Results hot = run.Hot, cold = run.Cold;
         string best = Contestants.Best;
         List<Case> wide = [.. hot.Cases.Where(at => at.Tokens >= 8 && Math.Min(at.Shape.K, at.Shape.N) >= 2560)];
@@ -47,11 +47,15 @@ internal static class Targets
                                        where value is not null
                                        select new Sample(value.Value, at)];
             string Text(double value) => isPercent ? Format.Percent(value) : Format.Ratio(value);
-            Sample? worst = samples.MinBy(sample => sample.Value);
+            // One for each number of threads: all are shown.
+            string measured = samples.Select(sample => sample.At with { Threads = 1 }).Distinct().Count() == 1
+                ? string.Join(", ", samples.Select(sample => $"{Text(sample.Value)} with {Case.ThreadsText(sample.At.Threads)}"))
+                : samples.MinBy(sample => sample.Value) is Sample worst ? $"at worst {Text(worst.Value)} ({worst.At})"
+                : "not measured";
             table.Add(
                 what,
                 isPercent ? $"≥ {Format.Percent(asked)}" : $"≥ {asked}",
-                worst is null ? "not measured" : $"{Text(worst.Value)} ({worst.At})",
+                measured,
                 $"{samples.Count(sample => sample.Value >= asked)} of {samples.Count}");
         }
     }
