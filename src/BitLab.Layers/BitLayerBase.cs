@@ -168,6 +168,7 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
             PackedTernaryWeights weights = repacked ?? lease.Weights;
             Tensor trits = EmptyTrits(wanted, CPU), scales = empty(weights.RentedScales.Length, ScalarType.Float32);
             Copy(weights.RentedData, TensorMemory.Pointer(trits), weights.PackedBytes);
+            HugePages.Collapse(TensorMemory.Pointer(trits), weights.PackedBytes);
             weights.RentedScales.CopyTo(new Span<float>(TensorMemory.Pointer(scales), weights.RentedScales.Length));
             BecomeDeployed(trits, scales);
         }
