@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 
 namespace BitLab.Core;
@@ -8,6 +9,8 @@ namespace BitLab.Core;
 /// <param name="bits">The register.</param>
 internal readonly unsafe struct Lanes128(Vector128<uint> bits) : ILanes<Lanes128>
 {
+    private const int PrefetchBytes = 2048;
+
     private readonly Vector128<uint> bits = bits;
 
     public static bool IsSupported => true;
@@ -18,55 +21,90 @@ internal readonly unsafe struct Lanes128(Vector128<uint> bits) : ILanes<Lanes128
 
     public static int Rows => Vector128<uint>.Count;
 
+    public static int MaxTokens => AdvSimd.IsSupported ? 8 : 4;
+
     public static Lanes128 Zero => default;
 
     public static Lanes128 Load(byte* source) => new(Vector128.Load((uint*)source));
 
+    public static void Prefetch(byte* step)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0(step + PrefetchBytes);
+            Sse.Prefetch0(step + PrefetchBytes + (PanelLayout.StepBytes / 2));
+        }
+    }
+
+    public static Lanes128 And(Lanes128 left, Lanes128 right) => new(left.bits & right.bits);
+
+    public static Lanes128 ShiftRight(Lanes128 words, int count) => new(words.bits >>> count);
+
     public static Lanes128 Broadcast(int value) => new(Vector128.Create((uint)value));
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 Codes(Lanes128 words, int field) =>
-        new((words.bits >>> (2 * field)) & Vector128.Create(0x03030303u));
+    public static Lanes128 Broadcast(float value) => new(Vector128.Create(value).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 AddProducts(Lanes128 sums, Lanes128 codes, Lanes128 activations)
     {
+        // Codes are small: as signed bytes they are what they are as unsigned ones.
+        if (Dp.IsSupported)
+            return new(Dp.DotProduct(sums.bits.AsInt32(), codes.bits.AsSByte(), activations.bits.AsSByte()).AsUInt32());
+        Vector128<short> products;
         if (Ssse3.IsSupported)
         {
-            return new((sums.bits.AsInt16()
-                + Ssse3.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte())).AsUInt32());
+            products = Ssse3.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte());
         }
-        // The even and the odd bytes of the codes are small and unsigned, those of the activations are signed.
-        Vector128<short> evenCodes = (codes.bits & Vector128.Create(0x00FF00FFu)).AsInt16();
-        Vector128<short> oddCodes = (codes.bits.AsUInt16() >>> 8).AsInt16();
-        Vector128<short> evenActivations = (activations.bits.AsInt16() << 8) >> 8;
-        Vector128<short> oddActivations = activations.bits.AsInt16() >> 8;
-        return new((sums.bits.AsInt16() + (evenCodes * evenActivations) + (oddCodes * oddActivations)).AsUInt32());
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 AddPairs(Lanes128 sums, Lanes128 shorts)
-    {
-        if (Sse2.IsSupported)
+        else if (AdvSimd.Arm64.IsSupported)
         {
-            return new((sums.bits.AsInt32()
-                + Sse2.MultiplyAddAdjacent(shorts.bits.AsInt16(), Vector128<short>.One)).AsUInt32());
+            Vector128<sbyte> left = codes.bits.AsSByte(), right = activations.bits.AsSByte();
+            products = AdvSimd.Arm64.AddPairwise(
+                AdvSimd.MultiplyWideningLower(left.GetLower(), right.GetLower()),
+                AdvSimd.MultiplyWideningUpper(left, right));
         }
-        Vector128<int> even = (shorts.bits.AsInt32() << 16) >> 16;
-        Vector128<int> odd = shorts.bits.AsInt32() >> 16;
-        return new((sums.bits.AsInt32() + even + odd).AsUInt32());
+        else
+        {
+            // The even and the odd bytes of the codes are unsigned, those of the activations are signed.
+            Vector128<short> evenCodes = (codes.bits & Vector128.Create(0x00FF00FFu)).AsInt16();
+            Vector128<short> oddCodes = (codes.bits.AsUInt16() >>> 8).AsInt16();
+            Vector128<short> evenActivations = (activations.bits.AsInt16() << 8) >> 8;
+            Vector128<short> oddActivations = activations.bits.AsInt16() >> 8;
+            products = (evenCodes * evenActivations) + (oddCodes * oddActivations);
+        }
+        return new((sums.bits.AsInt16() + products).AsUInt32());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 Trits(Lanes128 words, int shift)
+    public static Lanes128 AddPartial(Lanes128 sums, Lanes128 partial)
     {
-        Vector128<int> codes = ((words.bits >>> shift) & Vector128.Create(3u)).AsInt32();
+        Vector128<int> pairs;
+        if (Dp.IsSupported)
+            pairs = partial.bits.AsInt32();
+        else if (Sse2.IsSupported)
+            pairs = Sse2.MultiplyAddAdjacent(partial.bits.AsInt16(), Vector128<short>.One);
+        else
+            pairs = ((partial.bits.AsInt32() << 16) >> 16) + (partial.bits.AsInt32() >> 16);
+        return new((sums.bits.AsInt32() + pairs).AsUInt32());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 AddQuarter(Lanes128 partial, Lanes128 fourfold) => Dp.IsSupported
+        ? new((partial.bits.AsInt32() + (fourfold.bits.AsInt32() >> 2)).AsUInt32())
+        : new((partial.bits.AsInt16() + (fourfold.bits.AsInt16() >> 2)).AsUInt32());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Trits(Lanes128 words)
+    {
+        // Bits 0 and 1 of each lane choose.
+        if (Avx.IsSupported)
+            return new(Avx.PermuteVar(Vector128.Create(-1f, 0f, 1f, 0f), words.bits.AsInt32()).AsUInt32());
+        Vector128<int> codes = (words.bits & Vector128.Create(3u)).AsInt32();
         return new(Vector128.ConvertToSingle(codes - Vector128<int>.One).AsUInt32());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 AddFloats(Lanes128 sums, Lanes128 trits, float activation) =>
-        new((Vector128.MultiplyAddEstimate(trits.bits.AsSingle(), Vector128.Create(activation), sums.bits.AsSingle())).AsUInt32());
+    public static Lanes128 AddFloats(Lanes128 sums, Lanes128 trits, Lanes128 activation) => new(Vector128.MultiplyAddEstimate(
+        trits.bits.AsSingle(), activation.bits.AsSingle(), sums.bits.AsSingle()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 ScaleInts(Lanes128 sums, int tokenSum, Lanes128 weightScales, float tokenScale, Lanes128 bias)

@@ -8,6 +8,8 @@ namespace BitLab.Core;
 /// <param name="bits">The register.</param>
 internal readonly unsafe struct Lanes256(Vector256<uint> bits) : ILanes<Lanes256>
 {
+    private const int PrefetchBytes = 2048;
+
     private readonly Vector256<uint> bits = bits;
 
     public static bool IsSupported => Avx2.IsSupported;
@@ -18,36 +20,49 @@ internal readonly unsafe struct Lanes256(Vector256<uint> bits) : ILanes<Lanes256
 
     public static int Rows => Vector256<uint>.Count;
 
+    public static int MaxTokens => 4;
+
     public static Lanes256 Zero => default;
 
     public static Lanes256 Load(byte* source) => new(Vector256.Load((uint*)source));
 
+    public static void Prefetch(byte* step)
+    {
+        Sse.Prefetch0(step + PrefetchBytes);
+        Sse.Prefetch0(step + PrefetchBytes + (PanelLayout.StepBytes / 2));
+    }
+
+    public static Lanes256 And(Lanes256 left, Lanes256 right) => new(left.bits & right.bits);
+
+    public static Lanes256 ShiftRight(Lanes256 words, int count) => new(words.bits >>> count);
+
     public static Lanes256 Broadcast(int value) => new(Vector256.Create((uint)value));
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 Codes(Lanes256 words, int field) =>
-        new((words.bits >>> (2 * field)) & Vector256.Create(0x03030303u));
+    public static Lanes256 Broadcast(float value) => new(Vector256.Create(value).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 AddProducts(Lanes256 sums, Lanes256 codes, Lanes256 activations) =>
         new((sums.bits.AsInt16() + Avx2.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte())).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 AddPairs(Lanes256 sums, Lanes256 shorts) =>
-        new((sums.bits.AsInt32() + Avx2.MultiplyAddAdjacent(shorts.bits.AsInt16(), Vector256<short>.One)).AsUInt32());
+    public static Lanes256 AddPartial(Lanes256 sums, Lanes256 partial) =>
+        new((sums.bits.AsInt32() + Avx2.MultiplyAddAdjacent(partial.bits.AsInt16(), Vector256<short>.One)).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 Trits(Lanes256 words, int shift)
+    public static Lanes256 AddQuarter(Lanes256 partial, Lanes256 fourfold) =>
+        new((partial.bits.AsInt16() + (fourfold.bits.AsInt16() >> 2)).AsUInt32());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Trits(Lanes256 words)
     {
-        // The permutation looks at the lowest three bits of each lane; the one above the code is a neighbour's, so the
-        // table repeats.
+        // Bits 0 and 1 of each lane choose.
         Vector256<float> table = Vector256.Create(-1f, 0f, 1f, 0f, -1f, 0f, 1f, 0f);
-        return new(Avx2.PermuteVar8x32(table, (words.bits >>> shift).AsInt32()).AsUInt32());
+        return new(Avx.PermuteVar(table, words.bits.AsInt32()).AsUInt32());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 AddFloats(Lanes256 sums, Lanes256 trits, float activation) =>
-        new((Vector256.MultiplyAddEstimate(trits.bits.AsSingle(), Vector256.Create(activation), sums.bits.AsSingle())).AsUInt32());
+    public static Lanes256 AddFloats(Lanes256 sums, Lanes256 trits, Lanes256 activation) => new(Vector256.MultiplyAddEstimate(
+        trits.bits.AsSingle(), activation.bits.AsSingle(), sums.bits.AsSingle()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 ScaleInts(Lanes256 sums, int tokenSum, Lanes256 weightScales, float tokenScale, Lanes256 bias)

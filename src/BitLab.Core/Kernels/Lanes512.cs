@@ -8,6 +8,8 @@ namespace BitLab.Core;
 /// <param name="bits">The register.</param>
 internal readonly unsafe struct Lanes512(Vector512<uint> bits) : ILanes<Lanes512>
 {
+    private const int PrefetchBytes = 2048;
+
     private readonly Vector512<uint> bits = bits;
 
     public static bool IsSupported => Avx512BW.IsSupported;
@@ -18,37 +20,50 @@ internal readonly unsafe struct Lanes512(Vector512<uint> bits) : ILanes<Lanes512
 
     public static int Rows => Vector512<uint>.Count;
 
+    public static int MaxTokens => 8;
+
     public static Lanes512 Zero => default;
 
     public static Lanes512 Load(byte* source) => new(Vector512.Load((uint*)source));
 
+    public static void Prefetch(byte* step)
+    {
+        Sse.Prefetch0(step + PrefetchBytes);
+        Sse.Prefetch0(step + PrefetchBytes + (PanelLayout.StepBytes / 2));
+    }
+
+    public static Lanes512 And(Lanes512 left, Lanes512 right) => new(left.bits & right.bits);
+
+    public static Lanes512 ShiftRight(Lanes512 words, int count) => new(words.bits >>> count);
+
     public static Lanes512 Broadcast(int value) => new(Vector512.Create((uint)value));
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 Codes(Lanes512 words, int field) =>
-        new((words.bits >>> (2 * field)) & Vector512.Create(0x03030303u));
+    public static Lanes512 Broadcast(float value) => new(Vector512.Create(value).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 AddProducts(Lanes512 sums, Lanes512 codes, Lanes512 activations) =>
         new((sums.bits.AsInt16() + Avx512BW.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte())).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 AddPairs(Lanes512 sums, Lanes512 shorts) =>
-        new((sums.bits.AsInt32() + Avx512BW.MultiplyAddAdjacent(shorts.bits.AsInt16(), Vector512<short>.One)).AsUInt32());
+    public static Lanes512 AddPartial(Lanes512 sums, Lanes512 partial) =>
+        new((sums.bits.AsInt32() + Avx512BW.MultiplyAddAdjacent(partial.bits.AsInt16(), Vector512<short>.One)).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 Trits(Lanes512 words, int shift)
+    public static Lanes512 AddQuarter(Lanes512 partial, Lanes512 fourfold) =>
+        new((partial.bits.AsInt16() + (fourfold.bits.AsInt16() >> 2)).AsUInt32());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Trits(Lanes512 words)
     {
-        // The permutation looks at the lowest four bits of each lane; the two above the code are a neighbour's, so the
-        // table repeats.
+        // Bits 0 and 1 of each lane choose, within its quarter of the table.
         Vector512<float> table = Vector512.Create(
             -1f, 0f, 1f, 0f, -1f, 0f, 1f, 0f, -1f, 0f, 1f, 0f, -1f, 0f, 1f, 0f);
-        return new(Avx512F.PermuteVar16x32(table, (words.bits >>> shift).AsInt32()).AsUInt32());
+        return new(Avx512F.PermuteVar4x32(table, words.bits.AsInt32()).AsUInt32());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 AddFloats(Lanes512 sums, Lanes512 trits, float activation) =>
-        new((Vector512.MultiplyAddEstimate(trits.bits.AsSingle(), Vector512.Create(activation), sums.bits.AsSingle())).AsUInt32());
+    public static Lanes512 AddFloats(Lanes512 sums, Lanes512 trits, Lanes512 activation) => new(Vector512.MultiplyAddEstimate(
+        trits.bits.AsSingle(), activation.bits.AsSingle(), sums.bits.AsSingle()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 ScaleInts(Lanes512 sums, int tokenSum, Lanes512 weightScales, float tokenScale, Lanes512 bias)
