@@ -34,9 +34,9 @@ internal unsafe interface ILanes<TSelf>
     /// <summary>One 32-bit value in all lanes.</summary>
     static abstract TSelf Broadcast(int value);
 
-    /// <summary>Adds the products of the bytes of unsigned codes by those of signed activations: to each 16-bit lane of
-    /// <paramref name="sums"/> two of them, or to each 32-bit lane four.</summary>
-    static abstract TSelf AddProducts(TSelf sums, TSelf codes, TSelf activations);
+    static abstract TSelf Products(TSelf codes, TSelf activations);
+
+    static abstract TSelf Add(TSelf sums, TSelf products);
 
     /// <summary>To each 32-bit lane of <paramref name="sums"/>, adds what <see cref="AddProducts"/> has summed in
     /// it.</summary>

@@ -45,11 +45,11 @@ internal readonly unsafe struct Lanes128(Vector128<uint> bits) : ILanes<Lanes128
     public static Lanes128 Broadcast(float value) => new(Vector128.Create(value).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 AddProducts(Lanes128 sums, Lanes128 codes, Lanes128 activations)
+    public static Lanes128 Products(Lanes128 codes, Lanes128 activations)
     {
         // Codes are small: as signed bytes they are what they are as unsigned ones.
         if (Dp.IsSupported)
-            return new(Dp.DotProduct(sums.bits.AsInt32(), codes.bits.AsSByte(), activations.bits.AsSByte()).AsUInt32());
+            return new(Dp.DotProduct(default, codes.bits.AsSByte(), activations.bits.AsSByte()).AsUInt32());
         Vector128<short> products;
         if (Ssse3.IsSupported)
         {
@@ -71,8 +71,11 @@ internal readonly unsafe struct Lanes128(Vector128<uint> bits) : ILanes<Lanes128
             Vector128<short> oddActivations = activations.bits.AsInt16() >> 8;
             products = (evenCodes * evenActivations) + (oddCodes * oddActivations);
         }
-        return new((sums.bits.AsInt16() + products).AsUInt32());
+        return new(products.AsUInt32());
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Add(Lanes128 sums, Lanes128 products) => new((sums.bits.AsInt16() + products.bits.AsInt16()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 AddPartial(Lanes128 sums, Lanes128 partial)

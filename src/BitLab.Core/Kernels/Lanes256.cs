@@ -41,8 +41,11 @@ internal readonly unsafe struct Lanes256(Vector256<uint> bits) : ILanes<Lanes256
     public static Lanes256 Broadcast(float value) => new(Vector256.Create(value).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 AddProducts(Lanes256 sums, Lanes256 codes, Lanes256 activations) =>
-        new((sums.bits.AsInt16() + Avx2.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte())).AsUInt32());
+    public static Lanes256 Products(Lanes256 codes, Lanes256 activations) =>
+        new(Avx2.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte()).AsUInt32());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Add(Lanes256 sums, Lanes256 products) => new((sums.bits.AsInt16() + products.bits.AsInt16()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 AddPartial(Lanes256 sums, Lanes256 partial) =>

@@ -41,8 +41,11 @@ internal readonly unsafe struct Lanes512(Vector512<uint> bits) : ILanes<Lanes512
     public static Lanes512 Broadcast(float value) => new(Vector512.Create(value).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 AddProducts(Lanes512 sums, Lanes512 codes, Lanes512 activations) =>
-        new((sums.bits.AsInt16() + Avx512BW.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte())).AsUInt32());
+    public static Lanes512 Products(Lanes512 codes, Lanes512 activations) =>
+        new(Avx512BW.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte()).AsUInt32());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Add(Lanes512 sums, Lanes512 products) => new((sums.bits.AsInt16() + products.bits.AsInt16()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 AddPartial(Lanes512 sums, Lanes512 partial) =>

@@ -49,7 +49,7 @@ internal static unsafe class ManagedFloat32<T>
     }
 
     // Two registers of rows by some tokens of a tile that has `stride` of them.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Tile<TTokens>(byte* words, int steps, float* x, int stride, T* sums)
         where TTokens : IManagedTokens
     {

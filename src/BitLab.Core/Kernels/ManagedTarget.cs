@@ -13,7 +13,6 @@ internal readonly unsafe struct ManagedTarget<T>
     private readonly T scales1;
     private readonly T bias0;
     private readonly T bias1;
-    private readonly bool hasBias;
 
     public ManagedTarget(in TernaryProduct product, int firstOutput)
     {
@@ -22,16 +21,10 @@ internal readonly unsafe struct ManagedTarget<T>
         tokenScales = product.TokenScales;
         tokenSums = product.TokenSums;
         rowsLeft = product.Outputs - firstOutput;
-        hasBias = product.Bias != null;
-        float* rows = stackalloc float[2 * T.Rows];
-        Fill(rows, product.WeightScales + (firstOutput * product.WeightScaleStride), product.WeightScaleStride);
-        scales0 = T.Load((byte*)rows);
-        scales1 = T.Load((byte*)(rows + T.Rows));
+        float* scales = product.WeightScales + ((long)firstOutput * product.WeightScaleStride);
+        (scales0, scales1) = product.WeightScaleStride == 0 ? (T.Broadcast(*scales), T.Broadcast(*scales)) : Load(scales);
         // Adding -0 changes no float, not even 0 or -0: it stands for "no bias".
-        float noBias = -0f;
-        Fill(rows, hasBias ? product.Bias + firstOutput : &noBias, hasBias ? 1 : 0);
-        bias0 = T.Load((byte*)rows);
-        bias1 = T.Load((byte*)(rows + T.Rows));
+        (bias0, bias1) = product.Bias == null ? (T.Broadcast(-0f), T.Broadcast(-0f)) : Load(product.Bias + firstOutput);
     }
 
     public void StoreInts(int token, T sums0, T sums1) => Store(
@@ -59,9 +52,13 @@ internal readonly unsafe struct ManagedTarget<T>
     }
 
     // Rows beyond the last get zeros; what is computed from them is not stored.
-    private void Fill(float* rows, float* source, int stride)
+    private (T First, T Second) Load(float* source)
     {
+        if (rowsLeft >= 2 * T.Rows)
+            return (T.Load((byte*)source), T.Load((byte*)(source + T.Rows)));
+        float* rows = stackalloc float[2 * T.Rows];
         for (int i = 0; i < 2 * T.Rows; i++)
-            rows[i] = i < rowsLeft ? source[i * stride] : 0f;
+            rows[i] = i < rowsLeft ? source[i] : 0f;
+        return (T.Load((byte*)rows), T.Load((byte*)(rows + T.Rows)));
     }
 }
