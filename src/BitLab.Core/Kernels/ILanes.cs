@@ -34,16 +34,25 @@ internal unsafe interface ILanes<TSelf>
     /// <summary>One 32-bit value in all lanes.</summary>
     static abstract TSelf Broadcast(int value);
 
+    /// <summary>Whether <see cref="AddProducts"/> is one instruction, which adds four products to a 32-bit lane. Otherwise
+    /// it is <see cref="Products"/> and <see cref="Add"/>, and a 16-bit lane takes two products.</summary>
+    static abstract bool HasDotProduct { get; }
+
+    /// <summary>Adds the products of the bytes of unsigned codes by those of signed activations to the partial sums of
+    /// their lane.</summary>
+    static abstract TSelf AddProducts(TSelf partial, TSelf codes, TSelf activations);
+
+    /// <summary>The products of <see cref="AddProducts"/> alone.</summary>
     static abstract TSelf Products(TSelf codes, TSelf activations);
 
-    static abstract TSelf Add(TSelf sums, TSelf products);
+    /// <summary>Adds partial sums, or products.</summary>
+    static abstract TSelf Add(TSelf partial, TSelf products);
 
-    /// <summary>To each 32-bit lane of <paramref name="sums"/>, adds what <see cref="AddProducts"/> has summed in
+    /// <summary>To each 32-bit lane of <paramref name="sums"/>, adds the partial sums in
     /// it.</summary>
     static abstract TSelf AddPartial(TSelf sums, TSelf partial);
 
-    /// <summary>What <see cref="AddProducts"/> has summed, divided by four without a rest, added to another such
-    /// value.</summary>
+    /// <summary>partial + fourfold / 4, of partial sums; the division leaves no rest.</summary>
     static abstract TSelf AddQuarter(TSelf partial, TSelf fourfold);
 
     /// <summary>One weight of each row as a float, -1, 0 or 1: the code in the lowest two bits of its word.</summary>

@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace BitLab.Core;
 
-/// <summary>128-bit registers of any machine: SSE, NEON, or .NET's own emulation.</summary>
+/// <summary>128-bit registers of any machine: SSE, NEON with or without its dot product, or .NET's own emulation.</summary>
 /// <param name="bits">The register.</param>
 internal readonly unsafe struct Lanes128(Vector128<uint> bits) : ILanes<Lanes128>
 {
@@ -22,6 +22,8 @@ internal readonly unsafe struct Lanes128(Vector128<uint> bits) : ILanes<Lanes128
     public static int Rows => Vector128<uint>.Count;
 
     public static int MaxTokens => AdvSimd.IsSupported ? 8 : 4;
+
+    public static bool HasDotProduct => Dp.IsSupported;
 
     public static Lanes128 Zero => default;
 
@@ -44,38 +46,38 @@ internal readonly unsafe struct Lanes128(Vector128<uint> bits) : ILanes<Lanes128
 
     public static Lanes128 Broadcast(float value) => new(Vector128.Create(value).AsUInt32());
 
+    // Codes are small: as signed bytes they are what they are as unsigned ones.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 AddProducts(Lanes128 partial, Lanes128 codes, Lanes128 activations) => Dp.IsSupported
+        ? new(Dp.DotProduct(partial.bits.AsInt32(), codes.bits.AsSByte(), activations.bits.AsSByte()).AsUInt32())
+        : Add(partial, Products(codes, activations));
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 Products(Lanes128 codes, Lanes128 activations)
     {
-        // Codes are small: as signed bytes they are what they are as unsigned ones.
         if (Dp.IsSupported)
-            return new(Dp.DotProduct(default, codes.bits.AsSByte(), activations.bits.AsSByte()).AsUInt32());
-        Vector128<short> products;
+            return AddProducts(Zero, codes, activations);
         if (Ssse3.IsSupported)
-        {
-            products = Ssse3.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte());
-        }
-        else if (AdvSimd.Arm64.IsSupported)
+            return new(Ssse3.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte()).AsUInt32());
+        if (AdvSimd.Arm64.IsSupported)
         {
             Vector128<sbyte> left = codes.bits.AsSByte(), right = activations.bits.AsSByte();
-            products = AdvSimd.Arm64.AddPairwise(
+            return new(AdvSimd.Arm64.AddPairwise(
                 AdvSimd.MultiplyWideningLower(left.GetLower(), right.GetLower()),
-                AdvSimd.MultiplyWideningUpper(left, right));
+                AdvSimd.MultiplyWideningUpper(left, right)).AsUInt32());
         }
-        else
-        {
-            // The even and the odd bytes of the codes are unsigned, those of the activations are signed.
-            Vector128<short> evenCodes = (codes.bits & Vector128.Create(0x00FF00FFu)).AsInt16();
-            Vector128<short> oddCodes = (codes.bits.AsUInt16() >>> 8).AsInt16();
-            Vector128<short> evenActivations = (activations.bits.AsInt16() << 8) >> 8;
-            Vector128<short> oddActivations = activations.bits.AsInt16() >> 8;
-            products = (evenCodes * evenActivations) + (oddCodes * oddActivations);
-        }
-        return new(products.AsUInt32());
+        // The even and the odd bytes: the codes are unsigned, the activations are signed.
+        Vector128<short> evenCodes = (codes.bits & Vector128.Create(0x00FF00FFu)).AsInt16();
+        Vector128<short> oddCodes = (codes.bits.AsUInt16() >>> 8).AsInt16();
+        Vector128<short> evenActivations = (activations.bits.AsInt16() << 8) >> 8;
+        Vector128<short> oddActivations = activations.bits.AsInt16() >> 8;
+        return new(((evenCodes * evenActivations) + (oddCodes * oddActivations)).AsUInt32());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 Add(Lanes128 sums, Lanes128 products) => new((sums.bits.AsInt16() + products.bits.AsInt16()).AsUInt32());
+    public static Lanes128 Add(Lanes128 partial, Lanes128 products) => Dp.IsSupported
+        ? new(partial.bits + products.bits)
+        : new((partial.bits.AsInt16() + products.bits.AsInt16()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 AddPartial(Lanes128 sums, Lanes128 partial)

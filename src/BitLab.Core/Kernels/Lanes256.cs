@@ -12,6 +12,8 @@ internal readonly unsafe struct Lanes256(Vector256<uint> bits) : ILanes<Lanes256
 
     private readonly Vector256<uint> bits = bits;
 
+    public Vector256<uint> Bits => bits;
+
     public static bool IsSupported => Avx2.IsSupported;
 
     public static string Name => "managed256";
@@ -21,6 +23,8 @@ internal readonly unsafe struct Lanes256(Vector256<uint> bits) : ILanes<Lanes256
     public static int Rows => Vector256<uint>.Count;
 
     public static int MaxTokens => 4;
+
+    public static bool HasDotProduct => false;
 
     public static Lanes256 Zero => default;
 
@@ -41,11 +45,15 @@ internal readonly unsafe struct Lanes256(Vector256<uint> bits) : ILanes<Lanes256
     public static Lanes256 Broadcast(float value) => new(Vector256.Create(value).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 AddProducts(Lanes256 partial, Lanes256 codes, Lanes256 activations) => Add(partial, Products(codes, activations));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 Products(Lanes256 codes, Lanes256 activations) =>
         new(Avx2.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 Add(Lanes256 sums, Lanes256 products) => new((sums.bits.AsInt16() + products.bits.AsInt16()).AsUInt32());
+    public static Lanes256 Add(Lanes256 partial, Lanes256 products) =>
+        new((partial.bits.AsInt16() + products.bits.AsInt16()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 AddPartial(Lanes256 sums, Lanes256 partial) =>

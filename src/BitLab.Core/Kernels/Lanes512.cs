@@ -22,6 +22,8 @@ internal readonly unsafe struct Lanes512(Vector512<uint> bits) : ILanes<Lanes512
 
     public static int MaxTokens => 8;
 
+    public static bool HasDotProduct => false;
+
     public static Lanes512 Zero => default;
 
     public static Lanes512 Load(byte* source) => new(Vector512.Load((uint*)source));
@@ -41,11 +43,15 @@ internal readonly unsafe struct Lanes512(Vector512<uint> bits) : ILanes<Lanes512
     public static Lanes512 Broadcast(float value) => new(Vector512.Create(value).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 AddProducts(Lanes512 partial, Lanes512 codes, Lanes512 activations) => Add(partial, Products(codes, activations));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 Products(Lanes512 codes, Lanes512 activations) =>
         new(Avx512BW.MultiplyAddAdjacent(codes.bits.AsByte(), activations.bits.AsSByte()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 Add(Lanes512 sums, Lanes512 products) => new((sums.bits.AsInt16() + products.bits.AsInt16()).AsUInt32());
+    public static Lanes512 Add(Lanes512 partial, Lanes512 products) =>
+        new((partial.bits.AsInt16() + products.bits.AsInt16()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 AddPartial(Lanes512 sums, Lanes512 partial) =>

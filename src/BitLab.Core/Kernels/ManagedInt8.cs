@@ -2,176 +2,119 @@ using System.Runtime.CompilerServices;
 
 namespace BitLab.Core;
 
-/// <summary>The int8 half of <see cref="ManagedKernel{T}"/>.</summary>
+/// <summary>Int8 activations by the packed weights.</summary>
 /// <remarks>Where no instruction adds four products to a 32-bit lane, products are summed in 16-bit lanes for some steps
-/// and then added to 32-bit sums, which wait in memory meanwhile. A product is at most 2 · 128, a 16-bit lane takes two
-/// of them at a time: 512. The methods here are compiled once and for good: a first call waits for the compiler, but never
-/// runs unoptimized.</remarks>
+/// and then added to 32-bit sums, which wait in memory meanwhile. A product is at most 2 · 128, and a 16-bit lane takes two
+/// of them at a time: 512. The loops are compiled optimized at their first call, and never into a caller, which would
+/// compete for their registers.</remarks>
 /// <typeparam name="T">The registers.</typeparam>
-internal static unsafe class ManagedInt8<T>
+internal readonly unsafe struct ManagedInt8<T> : IManagedProduct<T>
     where T : unmanaged, ILanes<T>
 {
-    // Four fields of codes a step: 15 · 4 · 512 = 30720 in a 16-bit lane.
-    private const int TileSteps = 15;
-
-    // Two fields in place, worth four times their codes, a step: 8 · 2 · 4 · 512 = 32768, and only below zero, since
-    // activations go from -128 to 127.
+    // Two fields in place, worth four times their codes, a step: 8 · 2 · 4 · 512 = 32768, but only below zero: activations
+    // go from -128 to 127.
     private const int OneTokenSteps = 8;
 
-    // Tokens for which a chunk of codes is decoded once; their sums lie on the stack.
-    // Up to so many tokens, decoding anew for each tile costs less than writing the codes down.
-    private const int PackedTokens = 2 * TernaryProduct.TileTokens;
+    public static int StepElements => 4;
 
-    private const int GroupTokens = 8 * TernaryProduct.TileTokens;
+    // Four fields of codes a step: 16 · 4 · 512 = 32768 again.
+    public static int DecodedSteps => 16;
+
+    public static int PackedTokens => 2 * TernaryProduct.TileTokens;
 
     public static void Multiply(in TernaryProduct product, int firstPanel, int endPanel)
     {
-        if (product.Tokens == 1)
+        if (product.Tokens > 1)
         {
-            for (int panel = firstPanel; panel < endPanel; panel++)
-                OneToken(product, product.Weights + (panel * product.PanelBytes), panel * PanelLayout.PanelRows);
+            ManagedTiles<T, ManagedInt8<T>>.Multiply(product, (int*)product.Int8, firstPanel, endPanel);
             return;
         }
-        for (int first = 0; first < product.Tokens; first += GroupTokens)
-        {
-            for (int panel = firstPanel; panel < endPanel; panel++)
-            {
-                byte* weights = product.Weights + (panel * product.PanelBytes);
-                for (int row = 0; row < PanelLayout.PanelRows; row += 2 * T.Rows)
-                {
-                    var target = new ManagedTarget<T>(product, (panel * PanelLayout.PanelRows) + row);
-                    byte* words = weights + (row * sizeof(uint));
-                    if (product.Tokens - first <= PackedTokens)
-                        Group<Packed>(product, words, first, target);
-                    else
-                        Group<Decoded>(product, words, first, target);
-                }
-            }
-        }
+        for (int panel = firstPanel; panel < endPanel; panel++)
+            OneToken(product, product.Weights + (panel * product.PanelBytes), panel * PanelLayout.PanelRows);
     }
 
-    [SkipLocalsInit]
-    private static void Group<TCodes>(in TernaryProduct product, byte* words, int first, in ManagedTarget<T> target)
-    {
-        int steps = product.PaddedColumns / PanelLayout.StepColumns;
-        int tokens = Math.Min(GroupTokens, product.Tokens - first);
-        byte* memory = stackalloc byte[(2 * GroupTokens + 2 * 4 * TileSteps + 1) * sizeof(T)];
-        T* sums = (T*)(((nuint)memory + (nuint)sizeof(T) - 1) & ~((nuint)sizeof(T) - 1));
-        T* codes = sums + (2 * GroupTokens);
-        for (int i = 0; i < 2 * tokens; i++)
-            sums[i] = T.Zero;
-        for (int step = 0; step < steps; step += TileSteps)
-        {
-            int count = Math.Min(TileSteps, steps - step);
-            byte* source = words + ((long)step * PanelLayout.StepBytes);
-            if (typeof(TCodes) == typeof(Decoded))
-            {
-                Decode(source, count, codes);
-                source = (byte*)codes;
-            }
-            for (int tile = 0; tile < tokens; tile += TernaryProduct.TileTokens)
-            {
-                int stride = Math.Min(TernaryProduct.TileTokens, tokens - tile);
-                sbyte* x = product.Int8 + ((long)(first + tile) * product.PaddedColumns)
-                    + ((long)step * PanelLayout.StepColumns * stride);
-                for (int token = 0; token < stride; token += T.MaxTokens)
-                    Tile<TCodes>(Math.Min(T.MaxTokens, stride - token), source, count, (int*)x + token, stride, sums + (2 * (tile + token)));
-            }
-        }
-        for (int token = 0; token < tokens; token++)
-            target.StoreInts(first + token, sums[2 * token], sums[(2 * token) + 1]);
-    }
+    public static void Store(in ManagedTarget<T> target, int token, T* sums) => target.StoreInts(token, sums[0], sums[1]);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Decode(byte* words, int steps, T* codes)
+    public static void Decode(byte* words, int steps, T* decoded)
     {
         T mask = T.Broadcast(0x03030303);
-        for (; steps > 0; steps--, words += PanelLayout.StepBytes, codes += 8)
+        for (; steps > 0; steps--, words += PanelLayout.StepBytes, decoded += 8)
         {
             T.Prefetch(words);
             T words0 = T.Load(words), words1 = T.Load(words + sizeof(T));
-            codes[0] = T.And(words0, mask);
-            codes[1] = T.And(words1, mask);
-            codes[2] = T.And(T.ShiftRight(words0, 2), mask);
-            codes[3] = T.And(T.ShiftRight(words1, 2), mask);
-            codes[4] = T.And(T.ShiftRight(words0, 4), mask);
-            codes[5] = T.And(T.ShiftRight(words1, 4), mask);
-            codes[6] = T.And(T.ShiftRight(words0, 6), mask);
-            codes[7] = T.And(T.ShiftRight(words1, 6), mask);
+            decoded[0] = T.And(words0, mask);
+            decoded[1] = T.And(words1, mask);
+            decoded[2] = T.And(T.ShiftRight(words0, 2), mask);
+            decoded[3] = T.And(T.ShiftRight(words1, 2), mask);
+            decoded[4] = T.And(T.ShiftRight(words0, 4), mask);
+            decoded[5] = T.And(T.ShiftRight(words1, 4), mask);
+            decoded[6] = T.And(T.ShiftRight(words0, 6), mask);
+            decoded[7] = T.And(T.ShiftRight(words1, 6), mask);
         }
     }
 
-    private static void Tile<TCodes>(int tokens, byte* source, int steps, int* x, int stride, T* sums)
-    {
-        switch (tokens)
-        {
-            case 1: Tile<TCodes, ManagedTokens.One>(source, steps, x, stride, sums); break;
-            case 2: Tile<TCodes, ManagedTokens.Two>(source, steps, x, stride, sums); break;
-            case 3: Tile<TCodes, ManagedTokens.Three>(source, steps, x, stride, sums); break;
-            case 4: Tile<TCodes, ManagedTokens.Four>(source, steps, x, stride, sums); break;
-            case 5: Tile<TCodes, ManagedTokens.Five>(source, steps, x, stride, sums); break;
-            case 6: Tile<TCodes, ManagedTokens.Six>(source, steps, x, stride, sums); break;
-            case 7: Tile<TCodes, ManagedTokens.Seven>(source, steps, x, stride, sums); break;
-            default: Tile<TCodes, ManagedTokens.Eight>(source, steps, x, stride, sums); break;
-        }
-    }
-
-    // Two registers of rows by some tokens of a tile that has `stride` of them.
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Tile<TCodes, TTokens>(byte* source, int steps, int* x, int stride, T* sums)
+    public static void Add<TSource, TTokens>(byte* source, int steps, int* x, int stride, T* sums)
         where TTokens : IManagedTokens
     {
         T mask = T.Broadcast(0x03030303);
-        T a0 = T.Zero, a1 = T.Zero, b0 = T.Zero, b1 = T.Zero, c0 = T.Zero, c1 = T.Zero, d0 = T.Zero, d1 = T.Zero;
-        T e0 = T.Zero, e1 = T.Zero, f0 = T.Zero, f1 = T.Zero, g0 = T.Zero, g1 = T.Zero, h0 = T.Zero, h1 = T.Zero;
-        T words0 = T.Zero, words1 = T.Zero;
-        for (int field = 0; field < 4 * steps; field++, x += stride)
+        for (; steps > 0; steps -= DecodedSteps)
         {
-            T codes0, codes1;
-            if (typeof(TCodes) == typeof(Decoded))
+            T a0 = T.Zero, a1 = T.Zero, b0 = T.Zero, b1 = T.Zero, c0 = T.Zero, c1 = T.Zero, d0 = T.Zero, d1 = T.Zero;
+            T e0 = T.Zero, e1 = T.Zero, f0 = T.Zero, f1 = T.Zero, g0 = T.Zero, g1 = T.Zero, h0 = T.Zero, h1 = T.Zero;
+            T words0 = T.Zero, words1 = T.Zero;
+            int fields = 4 * Math.Min(steps, DecodedSteps);
+            for (int field = 0; field < fields; field++, x += stride)
             {
-                codes0 = T.Load(source);
-                codes1 = T.Load(source + sizeof(T));
-                source += 2 * sizeof(T);
-            }
-            else
-            {
-                if (field % 4 == 0)
+                T codes0, codes1;
+                if (typeof(TSource) == typeof(ManagedDecoded))
                 {
-                    words0 = T.Load(source);
-                    words1 = T.Load(source + sizeof(T));
-                    source += PanelLayout.StepBytes;
+                    codes0 = T.Load(source);
+                    codes1 = T.Load(source + sizeof(T));
+                    source += 2 * sizeof(T);
                 }
-                codes0 = T.And(words0, mask);
-                codes1 = T.And(words1, mask);
-                words0 = T.ShiftRight(words0, 2);
-                words1 = T.ShiftRight(words1, 2);
+                else
+                {
+                    if (field % 4 == 0)
+                    {
+                        words0 = T.Load(source);
+                        words1 = T.Load(source + sizeof(T));
+                        source += PanelLayout.StepBytes;
+                    }
+                    codes0 = T.And(words0, mask);
+                    codes1 = T.And(words1, mask);
+                    words0 = T.ShiftRight(words0, 2);
+                    words1 = T.ShiftRight(words1, 2);
+                }
+                if (T.MaxTokens > 4 && !T.HasDotProduct)
+                {
+                    // Products, then sums, one sum late: in this order the sums leave the two pipes that multiply alone.
+                    T late = Add<TTokens>(0, ref a0, ref a1, ref b0, ref b1, ref c0, ref c1, ref d0, codes0, codes1, x);
+                    T last = Add<TTokens>(4, ref e0, ref e1, ref f0, ref f1, ref g0, ref g1, ref h0, codes0, codes1, x);
+                    if (TTokens.Count > 3)
+                        d1 = T.Add(d1, late);
+                    if (TTokens.Count > 7)
+                        h1 = T.Add(h1, last);
+                }
+                else
+                {
+                    Add<TTokens>(0, ref a0, ref a1, codes0, codes1, x);
+                    Add<TTokens>(1, ref b0, ref b1, codes0, codes1, x);
+                    Add<TTokens>(2, ref c0, ref c1, codes0, codes1, x);
+                    Add<TTokens>(3, ref d0, ref d1, codes0, codes1, x);
+                    Add<TTokens>(4, ref e0, ref e1, codes0, codes1, x);
+                    Add<TTokens>(5, ref f0, ref f1, codes0, codes1, x);
+                    Add<TTokens>(6, ref g0, ref g1, codes0, codes1, x);
+                    Add<TTokens>(7, ref h0, ref h1, codes0, codes1, x);
+                }
             }
-            if (T.MaxTokens > 4)
-            {
-                // Products, then sums, one sum late: in this order the sums leave the two pipes that multiply alone.
-                T late = Add<TTokens>(0, ref a0, ref a1, ref b0, ref b1, ref c0, ref c1, ref d0, codes0, codes1, x);
-                T last = Add<TTokens>(4, ref e0, ref e1, ref f0, ref f1, ref g0, ref g1, ref h0, codes0, codes1, x);
-                d1 = T.Add(d1, late);
-                h1 = T.Add(h1, last);
-            }
-            else
-            {
-                Add<TTokens>(0, ref a0, ref a1, codes0, codes1, x);
-                Add<TTokens>(1, ref b0, ref b1, codes0, codes1, x);
-                Add<TTokens>(2, ref c0, ref c1, codes0, codes1, x);
-                Add<TTokens>(3, ref d0, ref d1, codes0, codes1, x);
-            }
+            AddPartial<TTokens>(0, sums, a0, a1, b0, b1);
+            AddPartial<TTokens>(2, sums, c0, c1, d0, d1);
+            AddPartial<TTokens>(4, sums, e0, e1, f0, f1);
+            AddPartial<TTokens>(6, sums, g0, g1, h0, h1);
         }
-        AddPartial<TTokens>(0, sums, a0, a1, b0, b1);
-        AddPartial<TTokens>(2, sums, c0, c1, d0, d1);
-        AddPartial<TTokens>(4, sums, e0, e1, f0, f1);
-        AddPartial<TTokens>(6, sums, g0, g1, h0, h1);
     }
-
-    private readonly struct Packed;
-
-    private readonly struct Decoded;
 
     // Four tokens, or what of them there is, but for the last sum: returns its products.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -213,7 +156,15 @@ internal static unsafe class ManagedInt8<T>
     private static void Add<TTokens>(int token, ref T sums0, ref T sums1, T codes0, T codes1, int* x)
         where TTokens : IManagedTokens
     {
-        if (token < TTokens.Count)
+        if (token >= TTokens.Count)
+            return;
+        if (T.HasDotProduct)
+        {
+            T activations = T.Broadcast(x[token]);
+            sums0 = T.AddProducts(sums0, codes0, activations);
+            sums1 = T.AddProducts(sums1, codes1, activations);
+        }
+        else
         {
             (T products0, T products1) = Products(codes0, codes1, x + token);
             sums0 = T.Add(sums0, products0);
@@ -302,6 +253,12 @@ internal static unsafe class ManagedInt8<T>
     private static void AddStep(byte* source, T low, T high, T x0, T x1, T x2, T x3, ref T plain, ref T fourfold)
     {
         T words = T.Load(source), shifted = T.ShiftRight(words, 4);
+        if (T.HasDotProduct)
+        {
+            plain = T.AddProducts(T.AddProducts(plain, T.And(words, low), x0), T.And(shifted, low), x2);
+            fourfold = T.AddProducts(T.AddProducts(fourfold, T.And(words, high), x1), T.And(shifted, high), x3);
+            return;
+        }
         T products0 = T.Products(T.And(words, low), x0), products1 = T.Products(T.And(words, high), x1);
         T products2 = T.Products(T.And(shifted, low), x2), products3 = T.Products(T.And(shifted, high), x3);
         plain = T.Add(T.Add(plain, products0), products2);
