@@ -9,7 +9,7 @@ namespace BitLab.Core;
 /// <param name="bits">The register.</param>
 internal readonly unsafe struct Lanes128(Vector128<uint> bits) : ILanes<Lanes128>
 {
-    private const int PrefetchBytes = 2048;
+    private const int PrefetchBytes = 4096;
 
     private readonly Vector128<uint> bits = bits;
 

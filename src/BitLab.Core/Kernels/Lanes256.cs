@@ -8,7 +8,7 @@ namespace BitLab.Core;
 /// <param name="bits">The register.</param>
 internal readonly unsafe struct Lanes256(Vector256<uint> bits) : ILanes<Lanes256>
 {
-    private const int PrefetchBytes = 2048;
+    private const int PrefetchBytes = 4096;
 
     private readonly Vector256<uint> bits = bits;
 

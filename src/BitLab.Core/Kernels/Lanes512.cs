@@ -8,7 +8,7 @@ namespace BitLab.Core;
 /// <param name="bits">The register.</param>
 internal readonly unsafe struct Lanes512(Vector512<uint> bits) : ILanes<Lanes512>
 {
-    private const int PrefetchBytes = 2048;
+    private const int PrefetchBytes = 4096;
 
     private readonly Vector512<uint> bits = bits;
 

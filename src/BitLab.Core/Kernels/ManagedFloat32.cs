@@ -98,6 +98,7 @@ internal readonly unsafe struct ManagedFloat32<T> : IManagedProduct<T>
             {
                 if (column % PanelLayout.StepColumns == 0)
                 {
+                    T.Prefetch(source);
                     words0 = T.Load(source);
                     words1 = T.Load(source + sizeof(T));
                     source += PanelLayout.StepBytes;

@@ -78,6 +78,7 @@ internal readonly unsafe struct ManagedInt8<T> : IManagedProduct<T>
                 {
                     if (field % 4 == 0)
                     {
+                        T.Prefetch(source);
                         words0 = T.Load(source);
                         words1 = T.Load(source + sizeof(T));
                         source += PanelLayout.StepBytes;
