@@ -45,7 +45,8 @@ internal readonly unsafe struct Lanes256(Vector256<uint> bits) : ILanes<Lanes256
     public static Lanes256 Broadcast(float value) => new(Vector256.Create(value).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 AddProducts(Lanes256 partial, Lanes256 codes, Lanes256 activations) => Add(partial, Products(codes, activations));
+    public static Lanes256 AddProducts(Lanes256 partial, Lanes256 codes, Lanes256 activations) =>
+        Add(partial, Products(codes, activations));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 Products(Lanes256 codes, Lanes256 activations) =>
@@ -72,8 +73,8 @@ internal readonly unsafe struct Lanes256(Vector256<uint> bits) : ILanes<Lanes256
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 AddFloats(Lanes256 sums, Lanes256 trits, Lanes256 activation) => new(Vector256.MultiplyAddEstimate(
-        trits.bits.AsSingle(), activation.bits.AsSingle(), sums.bits.AsSingle()).AsUInt32());
+    public static Lanes256 AddFloats(Lanes256 sums, Lanes256 trits, Lanes256 activation) =>
+        new(Vector256.MultiplyAddEstimate(trits.bits.AsSingle(), activation.bits.AsSingle(), sums.bits.AsSingle()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 ScaleInts(Lanes256 sums, int tokenSum, Lanes256 weightScales, float tokenScale, Lanes256 bias)

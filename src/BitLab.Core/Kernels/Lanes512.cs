@@ -43,7 +43,8 @@ internal readonly unsafe struct Lanes512(Vector512<uint> bits) : ILanes<Lanes512
     public static Lanes512 Broadcast(float value) => new(Vector512.Create(value).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 AddProducts(Lanes512 partial, Lanes512 codes, Lanes512 activations) => Add(partial, Products(codes, activations));
+    public static Lanes512 AddProducts(Lanes512 partial, Lanes512 codes, Lanes512 activations) =>
+        Add(partial, Products(codes, activations));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 Products(Lanes512 codes, Lanes512 activations) =>
@@ -71,8 +72,8 @@ internal readonly unsafe struct Lanes512(Vector512<uint> bits) : ILanes<Lanes512
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 AddFloats(Lanes512 sums, Lanes512 trits, Lanes512 activation) => new(Vector512.MultiplyAddEstimate(
-        trits.bits.AsSingle(), activation.bits.AsSingle(), sums.bits.AsSingle()).AsUInt32());
+    public static Lanes512 AddFloats(Lanes512 sums, Lanes512 trits, Lanes512 activation) =>
+        new(Vector512.MultiplyAddEstimate(trits.bits.AsSingle(), activation.bits.AsSingle(), sums.bits.AsSingle()).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 ScaleInts(Lanes512 sums, int tokenSum, Lanes512 weightScales, float tokenScale, Lanes512 bias)

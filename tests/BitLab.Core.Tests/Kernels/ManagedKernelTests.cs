@@ -15,7 +15,8 @@ public unsafe class ManagedKernelTests
         new ManagedKernel<LanesWithDotProduct>(),
     ];
 
-    public static TheoryData<string> EveryKernel => [.. Kernels.Where(kernel => kernel.IsSupported).Select(kernel => kernel.Name)];
+    public static TheoryData<string> EveryKernel =>
+        [.. Kernels.Where(kernel => kernel.IsSupported).Select(kernel => kernel.Name)];
 
     [Theory, MemberData(nameof(EveryKernel))]
     public void Extreme_sums_are_exact_at_every_number_of_columns(string kernel)
@@ -200,7 +201,11 @@ public unsafe class ManagedKernelTests
             new(Lanes128.AddFloats(sums.lanes, trits.lanes, activation.lanes));
 
         public static LanesWithDotProduct ScaleInts(
-            LanesWithDotProduct sums, int tokenSum, LanesWithDotProduct weightScales, float tokenScale, LanesWithDotProduct bias) =>
+            LanesWithDotProduct sums,
+            int tokenSum,
+            LanesWithDotProduct weightScales,
+            float tokenScale,
+            LanesWithDotProduct bias) =>
             new(Lanes128.ScaleInts(sums.lanes, tokenSum, weightScales.lanes, tokenScale, bias.lanes));
 
         public static LanesWithDotProduct ScaleFloats(
