@@ -68,47 +68,69 @@ VNNI void tile_int8(const Product& p, const uint8_t* w, const PanelEpilogue& epi
     for (int t = 0; t < Tokens; t++) finish_int8(p, epilogue, token + t, row, sums[t][0], sums[t][1]);
 }
 
-template <int Tokens>
-VNNI void tile_float32(const Product& p, const uint8_t* w, const PanelEpilogue& epilogue, const float* x, int32_t token,
-                       int32_t row) {
-    // The permutation looks at the lowest four bits of each lane; the two above the code are a neighbour's, so the
-    // table repeats.
-    const __m512 table = _mm512_setr_ps(-1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0);
-    __m512 sums[Tokens][2];
+// The outputs of a tile's tokens by `Panels` panels, from `panel` on. Few tokens take two panels: each addition waits
+// for the one before it in the same output, so there must be others meanwhile.
+template <int Tokens, int Panels>
+VNNI void tile_float32(const Product& p, int32_t panel, int32_t token) {
+    // By the lowest two bits of each lane: the trit of a code.
+    const __m512 table = _mm512_set4_ps(0, 1, 0, -1);
+    const uint8_t* w = p.panel(panel);
+    const int64_t next_panel = p.panel(panel + 1) - w;
+    const float* x = p.float32_tile(token);
+    __m512 sums[Tokens][2 * Panels];
 #pragma GCC unroll 8
-    for (int t = 0; t < Tokens; t++) sums[t][0] = sums[t][1] = _mm512_setzero_ps();
+    for (int t = 0; t < Tokens; t++)
+#pragma GCC unroll 4
+        for (int i = 0; i < 2 * Panels; i++) sums[t][i] = _mm512_setzero_ps();
     for (int32_t k = 0; k < p.k; k += kStepColumns, w += kStepBytes) {
-        const __m512i first = load_block(w), second = load_block(w + kBlockBytes);
+        __m512i blocks[2 * Panels];
+#pragma GCC unroll 4
+        for (int i = 0; i < 2 * Panels; i++) blocks[i] = load_block(w + i / 2 * next_panel + i % 2 * kBlockBytes);
 #pragma GCC unroll 16
         for (int column = 0; column < kStepColumns; column++, x += Tokens) {
             const int shift = 8 * (column % 4) + 2 * (column / 4);
-            const __m512 trits0 = _mm512_permutexvar_ps(_mm512_srli_epi32(first, shift), table);
-            const __m512 trits1 = _mm512_permutexvar_ps(_mm512_srli_epi32(second, shift), table);
+            __m512 trits[2 * Panels];
+#pragma GCC unroll 4
+            for (int i = 0; i < 2 * Panels; i++)
+                trits[i] = _mm512_permutevar_ps(table, _mm512_srli_epi32(blocks[i], shift));
 #pragma GCC unroll 8
             for (int t = 0; t < Tokens; t++) {
-                const __m512 value = _mm512_set1_ps(x[t]);
-                // The product is exact, so fusing it with the addition changes nothing.
-                sums[t][0] = _mm512_fmadd_ps(trits0, value, sums[t][0]);
-                sums[t][1] = _mm512_fmadd_ps(trits1, value, sums[t][1]);
+                __m512 value = _mm512_set1_ps(x[t]);
+                BITLAB_KEEP_IN_REGISTER(value);
+#pragma GCC unroll 4
+                for (int i = 0; i < 2 * Panels; i++) {
+                    // The product is exact, so fusing it with the addition changes nothing.
+                    sums[t][i] = _mm512_fmadd_ps(trits[i], value, sums[t][i]);
+                    BITLAB_KEEP_IN_REGISTER(sums[t][i]);
+                }
             }
         }
     }
+#pragma GCC unroll 2
+    for (int i = 0; i < Panels; i++) {
+        const int32_t row = (panel + i) * kPanelRows;
+        const PanelEpilogue epilogue(p, row);
 #pragma GCC unroll 8
-    for (int t = 0; t < Tokens; t++) {
-        float* y = p.output(token + t, row);
-        const __m512 y0 = _mm512_mul_ps(sums[t][0], _mm512_load_ps(epilogue.scales));
-        const __m512 y1 = _mm512_mul_ps(sums[t][1], _mm512_load_ps(epilogue.scales + 16));
-        store(y, _mm512_add_ps(y0, _mm512_load_ps(epilogue.bias)), epilogue.rows);
-        store(y + 16, _mm512_add_ps(y1, _mm512_load_ps(epilogue.bias + 16)), epilogue.rows - 16);
+        for (int t = 0; t < Tokens; t++) {
+            float* y = p.output(token + t, row);
+            const __m512 y0 = _mm512_mul_ps(sums[t][2 * i], _mm512_load_ps(epilogue.scales));
+            const __m512 y1 = _mm512_mul_ps(sums[t][2 * i + 1], _mm512_load_ps(epilogue.scales + 16));
+            store(y, _mm512_add_ps(y0, _mm512_load_ps(epilogue.bias)), epilogue.rows);
+            store(y + 16, _mm512_add_ps(y1, _mm512_load_ps(epilogue.bias + 16)), epilogue.rows - 16);
+        }
     }
 }
 
 constexpr ZmmTile<int8_t> kInt8Tiles[kTileTokens] = {few_tokens_int8<1>, few_tokens_int8<2>, tile_int8<3>,
                                                      tile_int8<4>,       tile_int8<5>,       tile_int8<6>,
                                                      tile_int8<7>,       tile_int8<8>};
-constexpr ZmmTile<float> kFloat32Tiles[kTileTokens] = {tile_float32<1>, tile_float32<2>, tile_float32<3>,
-                                                       tile_float32<4>, tile_float32<5>, tile_float32<6>,
-                                                       tile_float32<7>, tile_float32<8>};
+using Float32Tile = void (*)(const Product&, int32_t panel, int32_t token);
+
+constexpr int32_t kPairedTokens = 3;
+constexpr Float32Tile kFloat32Pairs[kPairedTokens] = {tile_float32<1, 2>, tile_float32<2, 2>, tile_float32<3, 2>};
+constexpr Float32Tile kFloat32Tiles[kTileTokens] = {tile_float32<1, 1>, tile_float32<2, 1>, tile_float32<3, 1>,
+                                                    tile_float32<4, 1>, tile_float32<5, 1>, tile_float32<6, 1>,
+                                                    tile_float32<7, 1>, tile_float32<8, 1>};
 
 }  // namespace
 
@@ -117,7 +139,14 @@ void multiply_int8_avx512vnni(const Product& p, int32_t first_panel, int32_t end
 }
 
 void multiply_float32_avx512vnni(const Product& p, int32_t first_panel, int32_t end_panel) {
-    multiply_zmm_tiles(p, kFloat32Tiles, &Product::float32_tile, first_panel, end_panel);
+    for (int32_t first = 0; first < p.m; first += kTileTokens) {
+        const int32_t tokens = p.tile_tokens(first);
+        int32_t panel = first_panel;
+        if (tokens <= kPairedTokens) {
+            for (; panel + 1 < end_panel; panel += 2) kFloat32Pairs[tokens - 1](p, panel, first);
+        }
+        for (; panel < end_panel; panel++) kFloat32Tiles[tokens - 1](p, panel, first);
+    }
 }
 
 }  // namespace bitlab

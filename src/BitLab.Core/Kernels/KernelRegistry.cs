@@ -25,6 +25,7 @@ public static class KernelRegistry
         new(new NativeKernel(NativeKernelId.Avx2), 50, null),
         new(new NativeKernel(NativeKernelId.Neon), 45, null),
         new(new ManagedKernel<Lanes512>(), 40, null),
+        new(new ManagedKernel<Lanes256Vnni>(), 35, null),
         new(new ManagedKernel<Lanes256>(), 30, null),
         new(new ManagedKernel<Lanes128>(), 20, null),
         new(new NativeKernel(NativeKernelId.Scalar), 10, null),
@@ -136,7 +137,7 @@ public static class KernelRegistry
             Kernel.Name.Equals(name, StringComparison.OrdinalIgnoreCase)
             || (name.Equals("native", StringComparison.OrdinalIgnoreCase) && Kernel.HasNativeBackend)
             || (name.Equals("managed", StringComparison.OrdinalIgnoreCase)
-                && Kernel is ManagedKernel<Lanes512> or ManagedKernel<Lanes256> or ManagedKernel<Lanes128>);
+                && Kernel is ManagedKernel<Lanes512> or ManagedKernel<Lanes256Vnni> or ManagedKernel<Lanes256> or ManagedKernel<Lanes128>);
     }
 
     private sealed class Undo(Action action) : IDisposable

@@ -82,7 +82,7 @@ public unsafe class ManagedKernelTests
     private static float[] MultiplyInt8(
         string kernel, Func<int, int, sbyte> valueAt, sbyte[] trits, int tokens, int k, int outputs)
     {
-        int padded = PanelLayout.PaddedColumns(k);
+        int padded = PanelLayout.PaddedColumns(k, WeightPacking.TwoBit);
         sbyte[] tiles = new sbyte[tokens * padded];
         int[] sums = new int[tokens];
         for (int token = 0; token < tokens; token++)
@@ -111,7 +111,7 @@ public unsafe class ManagedKernelTests
     private static float[] MultiplyFloat32(
         string kernel, sbyte[] values, sbyte[] trits, int tokens, int k, int outputs, int firstPanel = 0, int? endPanel = null)
     {
-        int padded = PanelLayout.PaddedColumns(k);
+        int padded = PanelLayout.PaddedColumns(k, WeightPacking.TwoBit);
         float[] tiles = new float[tokens * padded], y = new float[tokens * outputs];
         for (int token = 0; token < tokens; token++)
         {

@@ -67,7 +67,7 @@ public sealed class NumThreadsTests : IDisposable
         Parallel.For(0, 8, new ParallelOptions { MaxDegreeOfParallelism = 8 }, caller =>
         {
             float[] x = KernelContractTests.RandomFloats(new Random(caller), 5 * K, 1), expected = new float[5 * N], y = new float[5 * N];
-            TernaryLinear.Forward(packed, BitQuantConfig.Default, x, [], expected, KernelRegistry.GetKernelByName("scalar", BitQuantConfig.Default));
+            TernaryLinear.Forward(packed, BitQuantConfig.Default, x, [], expected, KernelRegistry.GetKernelByName("managed128", BitQuantConfig.Default));
             for (int round = 0; round < 100; round++)
             {
                 Array.Clear(y);
