@@ -58,7 +58,7 @@ internal sealed class ComparisonRun : IDisposable
     {
         for (int pass = 0; pass < 2; pass++)
         {
-            foreach (string name in Contestants.Names)
+            foreach (string name in Contestants.Names.Union(Contestants.ColdNames))
             {
                 using Contestant contestant = Contestants.Create(name);
                 SelfCheck.Run(contestant, ThreadCounts);

@@ -10,7 +10,9 @@ namespace BitLab.Benchmarks;
 /// <param name="kernel">The kernel or the group of kernels.</param>
 /// <param name="activations">What the layer quantizes its inputs to.</param>
 /// <param name="coldBytes">See <see cref="TorchContestant{T}"/>.</param>
-internal sealed class BitLinearContestant(string name, string kernel, ActivationDtype activations, long coldBytes)
+/// <param name="packing">How the layer holds its weights.</param>
+internal sealed class BitLinearContestant(
+    string name, string kernel, ActivationDtype activations, long coldBytes, WeightPacking packing = WeightPacking.TwoBit)
     : TorchContestant<BitLinear>(name, coldBytes)
 {
     private readonly BitQuantConfig config = new() { ActivationDtype = activations };
@@ -30,7 +32,7 @@ internal sealed class BitLinearContestant(string name, string kernel, Activation
     protected override BitLinear Create(Shape shape)
     {
         var layer = new BitLinear(shape.K, shape.N, hasBias: false, config: config);
-        layer.Deploy();
+        layer.Deploy(packing);
         return layer;
     }
 

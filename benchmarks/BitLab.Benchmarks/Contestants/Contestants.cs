@@ -7,6 +7,7 @@ namespace BitLab.Benchmarks;
 internal static class Contestants
 {
     public const string Native = "BitLinear native";
+    public const string NativeDense = "BitLinear native, 1.6 bits";
     public const string Managed = "BitLinear managed";
     public const string Reference = "BitLinear reference";
     public const string NativeFloat32 = "BitLinear native, float32 activations";
@@ -34,7 +35,10 @@ internal static class Contestants
 
     /// <summary>Those that can be cold. A session of ONNX Runtime holds one weight.</summary>
     public static IReadOnlyList<string> ColdNames { get; } =
-        [.. Names.Intersect([Native, Managed, Float32, Bfloat16, IntMmTransposed])];
+    [
+        .. BitLabRuntime.HasNativeLibrary ? [Native, NativeDense] : Array.Empty<string>(),
+        Managed, Float32, Bfloat16, IntMmTransposed,
+    ];
 
     /// <summary>What users get: the native kernels where they were built.</summary>
     public static string Best => BitLabRuntime.HasNativeLibrary ? Native : Managed;
@@ -43,12 +47,13 @@ internal static class Contestants
     public static string BestFloat32 => BitLabRuntime.HasNativeLibrary ? NativeFloat32 : ManagedFloat32;
 
     /// <summary>Makes one by its name.</summary>
-    /// <param name="name">One of <see cref="Names"/>.</param>
+    /// <param name="name">One of <see cref="Names"/> or <see cref="ColdNames"/>.</param>
     /// <param name="coldBytes">More bytes of weights than these are cycled through; 0: the same weights again and
     /// again.</param>
     public static Contestant Create(string name, long coldBytes = 0) => name switch
     {
         Native => new BitLinearContestant(name, "native", ActivationDtype.Int8, coldBytes),
+        NativeDense => new BitLinearContestant(name, "native", ActivationDtype.Int8, coldBytes, WeightPacking.Dense),
         Managed => new BitLinearContestant(name, "managed", ActivationDtype.Int8, coldBytes),
         Reference => new BitLinearContestant(name, "reference", ActivationDtype.Int8, coldBytes),
         NativeFloat32 => new BitLinearContestant(name, "native", ActivationDtype.Float32, coldBytes),
