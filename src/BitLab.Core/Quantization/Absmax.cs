@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -21,19 +22,14 @@ public static class Absmax
         // both the range and every non-finite value.
         const int MagnitudeBits = 0x7FFFFFFF, InfinityBits = 0x7F800000;
         Vector512<int> first = Vector512<int>.Zero, second = first, mask = Vector512.Create(MagnitudeBits);
+        ref float start = ref MemoryMarshal.GetReference(activations);
         int i = 0;
         for (; i + 32 <= activations.Length; i += 32)
         {
-            first = Vector512.Max(first, Vector512.Create(activations.Slice(i, 16)).AsInt32() & mask);
-            second = Vector512.Max(second, Vector512.Create(activations.Slice(i + 16, 16)).AsInt32() & mask);
+            first = Vector512.Max(first, Vector512.LoadUnsafe(ref start, (nuint)i).AsInt32() & mask);
+            second = Vector512.Max(second, Vector512.LoadUnsafe(ref start, (nuint)i + 16).AsInt32() & mask);
         }
-        first = Vector512.Max(first, second);
-        int largest = 0;
-        if (i > 0)
-        {
-            for (int lane = 0; lane < Vector512<int>.Count; lane++)
-                largest = Math.Max(largest, first[lane]);
-        }
+        int largest = Largest(Vector512.Max(first, second));
         for (; i < activations.Length; i++)
             largest = Math.Max(largest, BitConverter.SingleToInt32Bits(activations[i]) & MagnitudeBits);
         return largest >= InfinityBits ? float.NaN : MathF.Max(BitConverter.Int32BitsToSingle(largest), Epsilon);
@@ -83,6 +79,7 @@ public static class Absmax
     private static int QuantizeBlocks(ReadOnlySpan<float> activations, float scale, Span<sbyte> quantized, ref Vector512<int> sums)
     {
         Vector512<int> evens = Vector512<int>.Zero, odds = evens;
+        ref sbyte target = ref MemoryMarshal.GetReference(quantized);
         int i = 0;
         for (; i + 32 <= activations.Length; i += 32)
         {
@@ -90,8 +87,8 @@ public static class Absmax
             Vector512<int> b = Avx512F.ConvertToVector512Int32(Clamped(activations, i + 16, scale));
             evens += a;
             odds += b;
-            Avx512F.ConvertToVector128SByte(a).CopyTo(quantized.Slice(i, 16));
-            Avx512F.ConvertToVector128SByte(b).CopyTo(quantized.Slice(i + 16, 16));
+            Avx512F.ConvertToVector128SByte(a).StoreUnsafe(ref target, (nuint)i);
+            Avx512F.ConvertToVector128SByte(b).StoreUnsafe(ref target, (nuint)i + 16);
         }
         sums += evens + odds;
         return i;
@@ -100,9 +97,16 @@ public static class Absmax
     private static Vector512<int> Rounded(ReadOnlySpan<float> activations, int at, float scale) =>
         Vector512.ConvertToInt32Native(Vector512.Round(Clamped(activations, at, scale)));
 
-    // The bounds are whole numbers, so it does not matter whether clamping or rounding comes first.
+    private static int Largest(Vector512<int> lanes)
+    {
+        Vector256<int> eight = Vector256.Max(lanes.GetLower(), lanes.GetUpper());
+        Vector128<int> four = Vector128.Max(eight.GetLower(), eight.GetUpper());
+        return Math.Max(Math.Max(four[0], four[1]), Math.Max(four[2], four[3]));
+    }
+
+    // The caller has checked that there are as many. The bounds are whole numbers, so it does not matter whether clamping or rounding comes first.
     private static Vector512<float> Clamped(ReadOnlySpan<float> activations, int at, float scale) =>
         Vector512.ClampNative(
-            Vector512.Create(activations.Slice(at, Vector512<float>.Count)) * scale,
+            Vector512.LoadUnsafe(ref MemoryMarshal.GetReference(activations), (nuint)at) * scale,
             Vector512.Create(-128f), Vector512.Create(127f));
 }
