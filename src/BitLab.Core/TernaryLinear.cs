@@ -12,7 +12,7 @@ public static unsafe class TernaryLinear
     private const int ScratchTarget = 1 << 20;
 
     // Below this, starting a thread takes longer than it saves.
-    private const int MultiplicationsPerThread = 1 << 19;
+    internal const int MultiplicationsPerThread = 1 << 19;
 
     [ThreadStatic]
     private static NativeBuffer? scratch;
@@ -110,9 +110,13 @@ public static unsafe class TernaryLinear
         Multiply(kernel, new TernaryProduct(tokens, weights, null, tiles, null, null, bias, y), expands ? panels : null, multiplyParts);
     }
 
+    /// <summary>Multiplies in at most so many parts.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="product">What to multiply.</param>
     /// <param name="expanded">Where the kernel does not read the weights as they are held, room for a panel of each
-    /// part.</param>
-    private static void Multiply(IBitKernel kernel, in TernaryProduct product, byte* expanded, int maxParts)
+    /// part; else null.</param>
+    /// <param name="maxParts">Into how many parts it is worth cutting.</param>
+    internal static void Multiply(IBitKernel kernel, in TernaryProduct product, byte* expanded, int maxParts)
     {
         if (expanded == null)
         {
@@ -139,7 +143,8 @@ public static unsafe class TernaryLinear
         return Math.Max(1, ScratchTarget / (bytesPerToken * Tile)) * Tile;
     }
 
-    private static float RangeOf(float* x, long count)
+    /// <summary>The range of any number of activations.</summary>
+    internal static float RangeOf(float* x, long count)
     {
         float range = Absmax.Epsilon;
         for (long at = 0; at < count; at += 1 << 30)
@@ -150,7 +155,8 @@ public static unsafe class TernaryLinear
         return range;
     }
 
-    private static byte* Scratch(long byteCount)
+    /// <summary>At least so many bytes at a 64-byte boundary, until this thread asks again.</summary>
+    internal static byte* Scratch(long byteCount)
     {
         if (scratch is null || scratch.ByteCount < byteCount)
             Grow(byteCount);

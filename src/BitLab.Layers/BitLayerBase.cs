@@ -27,6 +27,9 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     private readonly int columns;
     private readonly long[] weightShape;
 
+    // (out, kernel..., in): what a convolution looks at lies together once the channels of a pixel do.
+    private readonly long[] packedShape;
+
     // TorchSharp finds fields by reflection and registers them by these names. Its .to() replaces a tensor through the
     // property of that name, or else through the field.
     [ComponentName(Name = WeightKey)]
@@ -65,6 +68,7 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
                 + $"together, got ({string.Join(", ", weightShape)}).");
         }
         this.weightShape = weightShape;
+        packedShape = weightShape.Length > 2 ? [weightShape[0], .. weightShape[2..], weightShape[1]] : weightShape;
         (rows, columns) = ((int)weightShape[0], (int)rowSize);
         QuantConfig = config ?? BitQuantConfig.Default;
         LayerName = $"{name}({columns}, {rows})";
@@ -103,10 +107,11 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     {
         get
         {
+            using DisposeScope scope = NewDisposeScope();
             using PackedTernaryWeights.Lease lease = RentPacked();
-            Tensor trits = empty(weightShape, ScalarType.Int8);
+            Tensor trits = empty(packedShape, ScalarType.Int8);
             lease.Weights.Unpack(new Span<sbyte>(TensorMemory.Pointer(trits), rows * columns));
-            return trits;
+            return FromPackedOrder(trits).contiguous().MoveToOuterDisposeScope();
         }
     }
 
@@ -273,9 +278,9 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         if (!IsDeployed)
             return StraightThrough.Weights(latent!, QuantConfig.WeightGranularity).to(like.dtype).MoveToOuterDisposeScope();
         using PackedTernaryWeights.Lease lease = RentPacked();
-        Tensor weights = empty(weightShape);
+        Tensor weights = empty(packedShape);
         lease.Weights.Unpack(new Span<float>(TensorMemory.Pointer(weights), rows * columns));
-        return weights.to(like.dtype, like.device).MoveToOuterDisposeScope();
+        return FromPackedOrder(weights).to(like.dtype, like.device).MoveToOuterDisposeScope();
     }
 
     /// <summary>Multiplies rows by the packed weights, on the CPU.</summary>
@@ -362,7 +367,7 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     }
 
     /// <summary>The packed weights of this moment, which are not freed before the lease is disposed.</summary>
-    private PackedTernaryWeights.Lease RentPacked()
+    private protected PackedTernaryWeights.Lease RentPacked()
     {
         lock (gate)
         {
@@ -380,12 +385,17 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         }
     }
 
+    // The inputs last, where there is something behind them.
+    private static Tensor ToPackedOrder(Tensor weights) => weights.ndim > 2 ? weights.movedim([1], [-1]) : weights;
+
+    private static Tensor FromPackedOrder(Tensor weights) => weights.ndim > 2 ? weights.movedim([-1], [1]) : weights;
+
     private PackedTernaryWeights PackLatent()
     {
         using DisposeScope scope = NewDisposeScope();
         using (no_grad())
         {
-            Tensor w = latent!.detach().to(ScalarType.Float32, CPU).contiguous();
+            Tensor w = ToPackedOrder(latent!.detach().to(ScalarType.Float32, CPU)).contiguous();
             return PackedTernaryWeights.Pack(
                 new ReadOnlySpan<float>(TensorMemory.Pointer(w), rows * columns), rows, columns, QuantConfig.WeightGranularity, LayerName);
         }

@@ -84,8 +84,9 @@ internal static unsafe class ActivationTiles
         }
     }
 
-    // Element e of row r goes to target[e * stride + r], for `count` elements of up to four rows.
-    private static void Interleave(int* rows, int rowLength, int rowCount, int* target, int stride, int count)
+    /// <summary>Element e of row r goes to target[e * stride + r], for <paramref name="count"/> elements of up to
+    /// <see cref="TogetherTokens"/> rows.</summary>
+    internal static void Interleave(int* rows, int rowLength, int rowCount, int* target, int stride, int count)
     {
         int e = 0;
         if (rowCount == TogetherTokens && (Sse2.IsSupported || AdvSimd.Arm64.IsSupported))

@@ -53,7 +53,7 @@ public readonly unsafe struct TernaryProduct
     public int Tokens { get; }
 
     /// <summary>N, the rows of weights.</summary>
-    public int Outputs { get; }
+    public int Outputs { get; init; }
 
     /// <summary>K rounded up to a multiple of 16, for the dense form of 80.</summary>
     public int PaddedColumns { get; }
@@ -66,7 +66,7 @@ public readonly unsafe struct TernaryProduct
     public byte* Weights { get; init; }
 
     /// <summary>The scale of output j is at <c>WeightScales[j * WeightScaleStride]</c>.</summary>
-    public float* WeightScales { get; }
+    public float* WeightScales { get; init; }
 
     /// <summary>0: one scale for all outputs; 1: one each.</summary>
     public int WeightScaleStride { get; }
@@ -84,7 +84,7 @@ public readonly unsafe struct TernaryProduct
     public int* TokenSums { get; }
 
     /// <summary>A bias for each output, or null.</summary>
-    public float* Bias { get; }
+    public float* Bias { get; init; }
 
     /// <summary>Where y[i, j] goes: <c>Output[i * Outputs + j]</c>.</summary>
     public float* Output { get; }
@@ -131,6 +131,19 @@ public readonly unsafe struct TernaryProduct
         // A kernel finds the panel by its number, so the first would lie that many panels before it.
         long before = panel * PanelLayout.PanelBytes(PaddedColumns, WeightPacking.TwoBit);
         return this with { Packing = WeightPacking.TwoBit, Weights = twoBit - before };
+    }
+
+    /// <summary>The product by the rows of some panels alone; its first panel is <paramref name="firstPanel"/>.</summary>
+    internal TernaryProduct OfPanels(int firstPanel, int endPanel)
+    {
+        int firstRow = firstPanel * PanelRows;
+        return this with
+        {
+            Outputs = Math.Min(endPanel * PanelRows, Outputs) - firstRow,
+            Weights = Weights + (firstPanel * PanelBytes),
+            WeightScales = WeightScales + (firstRow * WeightScaleStride),
+            Bias = Bias == null ? null : Bias + firstRow,
+        };
     }
 
     private (int First, int Tokens) TileOf(int token)

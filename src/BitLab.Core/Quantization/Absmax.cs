@@ -75,6 +75,20 @@ public static class Absmax
         return sum;
     }
 
+    /// <summary>The sum of some int8 values, as many as fill vectors of 16.</summary>
+    internal static int Sum(ReadOnlySpan<sbyte> values)
+    {
+        ReadOnlySpan<Vector128<int>> sixteens = MemoryMarshal.Cast<sbyte, Vector128<int>>(values);
+        ReadOnlySpan<Vector512<int>> sixtyFours = MemoryMarshal.Cast<sbyte, Vector512<int>>(values);
+        Vector512<int> wide = Vector512<int>.Zero;
+        foreach (Vector512<int> fours in sixtyFours)
+            wide += (fours << 24 >> 24) + (fours << 16 >> 24) + ((fours << 8 >> 24) + (fours >> 24));
+        Vector128<int> narrow = Vector128<int>.Zero;
+        foreach (Vector128<int> fours in sixteens[(sixtyFours.Length * 4)..])
+            narrow += (fours << 24 >> 24) + (fours << 16 >> 24) + ((fours << 8 >> 24) + (fours >> 24));
+        return Vector512.Sum(wide) + Vector128.Sum(narrow);
+    }
+
     // vcvtps2dq rounds half to even by itself, and vpmovsdb makes bytes in one step.
     private static int QuantizeBlocks(ReadOnlySpan<float> activations, float scale, Span<sbyte> quantized, ref Vector512<int> sums)
     {

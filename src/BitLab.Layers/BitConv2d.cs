@@ -1,0 +1,159 @@
+using BitLab.Core;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace BitLab.Layers;
+
+/// <summary>A convolution of two dimensions with ternary weights, for <c>nn.Conv2d</c>.</summary>
+/// <remarks>See <see cref="BitConvBase"/>.</remarks>
+public sealed class BitConv2d : BitConvBase
+{
+    /// <summary>Creates the layer, with the parameters of <c>nn.Conv2d</c> and some more.</summary>
+    /// <param name="inputChannels">Channels of the input.</param>
+    /// <param name="outputChannels">Channels of the output.</param>
+    /// <param name="kernelSize">Height and width of what an output looks at, in each channel.</param>
+    /// <param name="stride">From one output to the next.</param>
+    /// <param name="padding">What is added at both ends.</param>
+    /// <param name="dilation">From one value that an output looks at to the next.</param>
+    /// <param name="paddingMode">What is added: zeros, or values of the input.</param>
+    /// <param name="groups">Into how many parts the channels are divided.</param>
+    /// <param name="hasBias">Whether to add a bias, which begins as zeros.</param>
+    /// <param name="device">Where; default: the CPU.</param>
+    /// <param name="dtype">The type of the latent weights and the bias; default: float32.</param>
+    /// <param name="config">How to quantize; default: <see cref="BitQuantConfig.Default"/>.</param>
+    /// <param name="initMethod">How the weights begin.</param>
+    /// <exception cref="ArgumentException">A size is out of range.</exception>
+    public BitConv2d(
+        long inputChannels,
+        long outputChannels,
+        long kernelSize,
+        long stride = 1,
+        long padding = 0,
+        long dilation = 1,
+        PaddingModes paddingMode = PaddingModes.Zeros,
+        long groups = 1,
+        bool hasBias = true,
+        Device? device = null,
+        ScalarType? dtype = null,
+        BitQuantConfig? config = null,
+        InitMethod initMethod = InitMethod.XavierUniform)
+        : this(
+            inputChannels, outputChannels, (kernelSize, kernelSize), (stride, stride), (padding, padding), (dilation, dilation), paddingMode,
+            groups, hasBias, device, dtype, config, initMethod)
+    {
+    }
+
+    /// <summary>Creates the layer, with the parameters of <c>nn.Conv2d</c> and some more.</summary>
+    /// <param name="inputChannels">Channels of the input.</param>
+    /// <param name="outputChannels">Channels of the output.</param>
+    /// <param name="kernelSize">(height, width) of what an output looks at, in each channel.</param>
+    /// <param name="stride">From one output to the next; null: 1.</param>
+    /// <param name="padding">What is added at both ends; null: nothing.</param>
+    /// <param name="dilation">From one value that an output looks at to the next; null: 1.</param>
+    /// <param name="paddingMode">What is added: zeros, or values of the input.</param>
+    /// <param name="groups">Into how many parts the channels are divided.</param>
+    /// <param name="hasBias">Whether to add a bias, which begins as zeros.</param>
+    /// <param name="device">Where; default: the CPU.</param>
+    /// <param name="dtype">The type of the latent weights and the bias; default: float32.</param>
+    /// <param name="config">How to quantize; default: <see cref="BitQuantConfig.Default"/>.</param>
+    /// <param name="initMethod">How the weights begin.</param>
+    /// <exception cref="ArgumentException">A size is out of range.</exception>
+    public BitConv2d(
+        long inputChannels,
+        long outputChannels,
+        (long Height, long Width) kernelSize,
+        (long Height, long Width)? stride = null,
+        (long Height, long Width)? padding = null,
+        (long Height, long Width)? dilation = null,
+        PaddingModes paddingMode = PaddingModes.Zeros,
+        long groups = 1,
+        bool hasBias = true,
+        Device? device = null,
+        ScalarType? dtype = null,
+        BitQuantConfig? config = null,
+        InitMethod initMethod = InitMethod.XavierUniform)
+        : base(
+            nameof(BitConv2d), inputChannels, outputChannels, Pair(kernelSize, 1), Pair(stride, 1), Pair(padding, 0), null, Pair(dilation, 1), paddingMode, groups,
+            hasBias, device, dtype, config, initMethod)
+    {
+        RegisterComponents();
+    }
+
+    /// <summary>Creates the layer with padding by its purpose.</summary>
+    /// <param name="inputChannels">Channels of the input.</param>
+    /// <param name="outputChannels">Channels of the output.</param>
+    /// <param name="kernelSize">Height and width of what an output looks at, in each channel.</param>
+    /// <param name="padding"><c>Valid</c>: none; <c>Same</c>: what keeps the size, which needs a stride of 1.</param>
+    /// <param name="stride">From one output to the next.</param>
+    /// <param name="dilation">From one value that an output looks at to the next.</param>
+    /// <param name="paddingMode">What is added: zeros, or values of the input.</param>
+    /// <param name="groups">Into how many parts the channels are divided.</param>
+    /// <param name="hasBias">Whether to add a bias, which begins as zeros.</param>
+    /// <param name="device">Where; default: the CPU.</param>
+    /// <param name="dtype">The type of the latent weights and the bias; default: float32.</param>
+    /// <param name="config">How to quantize; default: <see cref="BitQuantConfig.Default"/>.</param>
+    /// <param name="initMethod">How the weights begin.</param>
+    /// <exception cref="ArgumentException">A size is out of range.</exception>
+    public BitConv2d(
+        long inputChannels,
+        long outputChannels,
+        long kernelSize,
+        Padding padding,
+        long stride = 1,
+        long dilation = 1,
+        PaddingModes paddingMode = PaddingModes.Zeros,
+        long groups = 1,
+        bool hasBias = true,
+        Device? device = null,
+        ScalarType? dtype = null,
+        BitQuantConfig? config = null,
+        InitMethod initMethod = InitMethod.XavierUniform)
+        : this(
+            inputChannels, outputChannels, (kernelSize, kernelSize), padding, (stride, stride), (dilation, dilation), paddingMode, groups,
+            hasBias, device, dtype, config, initMethod)
+    {
+    }
+
+    /// <summary>Creates the layer with padding by its purpose.</summary>
+    /// <param name="inputChannels">Channels of the input.</param>
+    /// <param name="outputChannels">Channels of the output.</param>
+    /// <param name="kernelSize">(height, width) of what an output looks at, in each channel.</param>
+    /// <param name="padding"><c>Valid</c>: none; <c>Same</c>: what keeps the size, which needs a stride of 1.</param>
+    /// <param name="stride">From one output to the next; null: 1.</param>
+    /// <param name="dilation">From one value that an output looks at to the next; null: 1.</param>
+    /// <param name="paddingMode">What is added: zeros, or values of the input.</param>
+    /// <param name="groups">Into how many parts the channels are divided.</param>
+    /// <param name="hasBias">Whether to add a bias, which begins as zeros.</param>
+    /// <param name="device">Where; default: the CPU.</param>
+    /// <param name="dtype">The type of the latent weights and the bias; default: float32.</param>
+    /// <param name="config">How to quantize; default: <see cref="BitQuantConfig.Default"/>.</param>
+    /// <param name="initMethod">How the weights begin.</param>
+    /// <exception cref="ArgumentException">A size is out of range.</exception>
+    public BitConv2d(
+        long inputChannels,
+        long outputChannels,
+        (long Height, long Width) kernelSize,
+        Padding padding,
+        (long Height, long Width)? stride = null,
+        (long Height, long Width)? dilation = null,
+        PaddingModes paddingMode = PaddingModes.Zeros,
+        long groups = 1,
+        bool hasBias = true,
+        Device? device = null,
+        ScalarType? dtype = null,
+        BitQuantConfig? config = null,
+        InitMethod initMethod = InitMethod.XavierUniform)
+        : base(
+            nameof(BitConv2d), inputChannels, outputChannels, Pair(kernelSize, 1), Pair(stride, 1), null, padding, Pair(dilation, 1), paddingMode, groups,
+            hasBias, device, dtype, config, initMethod)
+    {
+        RegisterComponents();
+    }
+
+    private static long[] Pair((long Height, long Width)? sizes, long missing) =>
+        sizes is (long height, long width) ? [height, width] : [missing, missing];
+
+    private protected override Tensor Convolve(
+        Tensor input, Tensor weight, Tensor? bias, long[] stride, long[] padding, long[] dilation, long groups) =>
+        nn.functional.conv2d(input, weight, bias, stride, padding, dilation, groups);
+}
