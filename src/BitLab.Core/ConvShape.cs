@@ -1,6 +1,6 @@
 namespace BitLab.Core;
 
-/// <summary>The sizes of a two-dimensional convolution. One of one dimension has a height and a width of 1.</summary>
+/// <summary>The sizes of a two-dimensional convolution. One of one dimension has a width of 1.</summary>
 internal readonly record struct ConvShape
 {
     /// <summary>Inputs in the batch, which share no range.</summary>

@@ -70,7 +70,8 @@ internal static unsafe class TernaryConv
 
         public void Run(int part, int parts)
         {
-            for (int image = IParallelJob.FirstOf(part, parts, images); image < IParallelJob.FirstOf(part + 1, parts, images); image++)
+            int end = IParallelJob.FirstOf(part + 1, parts, images);
+            for (int image = IParallelJob.FirstOf(part, parts, images); image < end; image++)
                 ranges[image] = TernaryLinear.RangeOf(x + (image * imageSize), imageSize);
         }
     }

@@ -38,8 +38,8 @@ public sealed class BitConv1d : BitConvBase
         BitQuantConfig? config = null,
         InitMethod initMethod = InitMethod.XavierUniform)
         : base(
-            nameof(BitConv1d), inputChannels, outputChannels, [kernelSize], [stride], [padding], null, [dilation], paddingMode, groups,
-            hasBias, device, dtype, config, initMethod)
+            nameof(BitConv1d), inputChannels, outputChannels, [kernelSize], [stride], [padding], null, [dilation], paddingMode,
+            groups, hasBias, device, dtype, config, initMethod)
     {
         RegisterComponents();
     }
@@ -74,8 +74,8 @@ public sealed class BitConv1d : BitConvBase
         BitQuantConfig? config = null,
         InitMethod initMethod = InitMethod.XavierUniform)
         : base(
-            nameof(BitConv1d), inputChannels, outputChannels, [kernelSize], [stride], null, padding, [dilation], paddingMode, groups,
-            hasBias, device, dtype, config, initMethod)
+            nameof(BitConv1d), inputChannels, outputChannels, [kernelSize], [stride], null, padding, [dilation], paddingMode,
+            groups, hasBias, device, dtype, config, initMethod)
     {
         RegisterComponents();
     }

@@ -38,8 +38,8 @@ public sealed class BitConv2d : BitConvBase
         BitQuantConfig? config = null,
         InitMethod initMethod = InitMethod.XavierUniform)
         : this(
-            inputChannels, outputChannels, (kernelSize, kernelSize), (stride, stride), (padding, padding), (dilation, dilation), paddingMode,
-            groups, hasBias, device, dtype, config, initMethod)
+            inputChannels, outputChannels, (kernelSize, kernelSize), (stride, stride), (padding, padding), (dilation, dilation),
+            paddingMode, groups, hasBias, device, dtype, config, initMethod)
     {
     }
 
@@ -73,8 +73,8 @@ public sealed class BitConv2d : BitConvBase
         BitQuantConfig? config = null,
         InitMethod initMethod = InitMethod.XavierUniform)
         : base(
-            nameof(BitConv2d), inputChannels, outputChannels, Pair(kernelSize, 1), Pair(stride, 1), Pair(padding, 0), null, Pair(dilation, 1), paddingMode, groups,
-            hasBias, device, dtype, config, initMethod)
+            nameof(BitConv2d), inputChannels, outputChannels, Pair(kernelSize, 1), Pair(stride, 1), Pair(padding, 0), null,
+            Pair(dilation, 1), paddingMode, groups, hasBias, device, dtype, config, initMethod)
     {
         RegisterComponents();
     }
@@ -109,8 +109,8 @@ public sealed class BitConv2d : BitConvBase
         BitQuantConfig? config = null,
         InitMethod initMethod = InitMethod.XavierUniform)
         : this(
-            inputChannels, outputChannels, (kernelSize, kernelSize), padding, (stride, stride), (dilation, dilation), paddingMode, groups,
-            hasBias, device, dtype, config, initMethod)
+            inputChannels, outputChannels, (kernelSize, kernelSize), padding, (stride, stride), (dilation, dilation), paddingMode,
+            groups, hasBias, device, dtype, config, initMethod)
     {
     }
 
@@ -144,8 +144,8 @@ public sealed class BitConv2d : BitConvBase
         BitQuantConfig? config = null,
         InitMethod initMethod = InitMethod.XavierUniform)
         : base(
-            nameof(BitConv2d), inputChannels, outputChannels, Pair(kernelSize, 1), Pair(stride, 1), null, padding, Pair(dilation, 1), paddingMode, groups,
-            hasBias, device, dtype, config, initMethod)
+            nameof(BitConv2d), inputChannels, outputChannels, Pair(kernelSize, 1), Pair(stride, 1), null, padding,
+            Pair(dilation, 1), paddingMode, groups, hasBias, device, dtype, config, initMethod)
     {
         RegisterComponents();
     }

@@ -51,14 +51,23 @@ public abstract unsafe class BitConvBase : BitLayerBase
         if (padding is not null)
             CheckSizes(nameof(padding), padding, atLeast: 0);
         if (paddingMode is < PaddingModes.Zeros or > PaddingModes.Circular)
-            throw new ArgumentException($"The padding is Zeros, Reflect, Replicate or Circular, not {paddingMode}.", nameof(paddingMode));
+        {
+            throw new ArgumentException(
+                $"The padding is Zeros, Reflect, Replicate or Circular, not {paddingMode}.", nameof(paddingMode));
+        }
         if (paddingType == Padding.Same && stride.Any(size => size != 1))
             throw new ArgumentException($"Padding.Same needs a stride of 1, not ({string.Join(", ", stride)}).", nameof(stride));
         (in_channels, out_channels, this.groups) = (inputChannels, outputChannels, groups);
         (this.kernelSize, strides, paddings, dilations) = (kernelSize, stride, padding, dilation);
         (padding_type, padding_mode) = (paddingType, paddingMode);
-        before = [.. kernelSize.Select((size, i) => padding?[i] ?? (paddingType == Padding.Same ? dilation[i] * (size - 1) / 2 : 0))];
-        behind = [.. before.Select((size, i) => paddingType == Padding.Same ? (dilation[i] * (kernelSize[i] - 1)) - size : size)];
+        before = padding ?? new long[kernelSize.Length];
+        behind = before;
+        if (paddingType == Padding.Same)
+        {
+            // An odd one is added behind, as LibTorch does.
+            before = [.. kernelSize.Select((size, i) => dilation[i] * (size - 1) / 2)];
+            behind = [.. kernelSize.Select((size, i) => (dilation[i] * (size - 1)) - before[i])];
+        }
         LayerName = $"{name}({inputChannels}, {outputChannels}, {string.Join("x", kernelSize)})";
         if (!hasBias)
             return;
@@ -214,8 +223,8 @@ public abstract unsafe class BitConvBase : BitLayerBase
             if (room < 0 || size < least)
             {
                 throw new ArgumentException(
-                    $"{LayerName} needs a size of at least {Math.Max(size - Math.Min(room, 0), least)} in dimension {channelsAt + 1 + i}, "
-                    + $"got ({string.Join(", ", shape)}).", "input");
+                    $"{LayerName} needs a size of at least {Math.Max(size - Math.Min(room, 0), least)} in dimension "
+                    + $"{channelsAt + 1 + i}, got ({string.Join(", ", shape)}).", "input");
             }
             output[i] = (room / strides[i]) + 1;
         }
