@@ -26,23 +26,47 @@ public enum ActivationDtype
     Float32,
 }
 
+/// <summary>What the scale of weights is taken from.</summary>
+public enum WeightScale
+{
+    /// <summary>The mean of magnitudes (<see cref="Core.Absmean"/>).</summary>
+    Absmean,
+
+    /// <summary>Their median (<see cref="Core.Absmedian"/>).</summary>
+    Absmedian,
+}
+
+/// <summary>What gradient latent weights get through their quantizer, whose own is zero almost everywhere.</summary>
+public enum StraightThroughGradient
+{
+    /// <summary>That of w itself: the quantizer is taken for the identity.</summary>
+    Identity,
+
+    /// <summary>That of clamp(w, -scale, scale): none for weights that are outside already.</summary>
+    Clipped,
+}
+
 /// <summary>How a layer quantizes: its weights always to trits, its activations as told here.</summary>
 /// <remarks>The default is the recipe of BitNet b1.58 (Ma et al. 2024, arXiv:2402.17764): per-tensor absmean weights,
-/// per-token absmax int8 activations. Two configs are equal when all three choices are.</remarks>
+/// per-token absmax int8 activations. Two configs are equal when all choices are.</remarks>
 public sealed record BitQuantConfig
 {
     private const string WeightGranularityField = "weight_granularity";
     private const string ActivationDtypeField = "activation_dtype";
     private const string ActivationGranularityField = "activation_granularity";
+    private const string WeightScaleField = "weight_scale";
+    private const string GradientField = "gradient";
 
     private readonly Granularity weightGranularity = Granularity.PerTensor;
     private readonly ActivationDtype activationDtype = ActivationDtype.Int8;
     private readonly Granularity activationGranularity = Granularity.PerToken;
+    private readonly WeightScale weightScale = WeightScale.Absmean;
+    private readonly StraightThroughGradient gradient = StraightThroughGradient.Identity;
 
     /// <summary>The recipe of BitNet b1.58.</summary>
     public static BitQuantConfig Default { get; } = new();
 
-    /// <summary>All 8 configs there are, the default first.</summary>
+    /// <summary>All 8 configs that a kernel can tell apart, the default first: those of the mean and of the identity.</summary>
     public static IReadOnlyList<BitQuantConfig> All { get; } =
     [
         .. from dtype in Enum.GetValues<ActivationDtype>()
@@ -92,9 +116,33 @@ public sealed record BitQuantConfig
         };
     }
 
+    /// <summary>The mean of magnitudes (the default) or their median as the weights' scale.</summary>
+    /// <remarks>The median: Nielsen and Schneider-Kamp 2024, arXiv:2407.09527.</remarks>
+    /// <exception cref="ArgumentException">The value is no member of the enum.</exception>
+    public WeightScale WeightScale
+    {
+        get => weightScale;
+        init => weightScale = Enum.IsDefined(value)
+            ? value
+            : throw new ArgumentException($"The weights' scale is Absmean or Absmedian, not {value}.", nameof(value));
+    }
+
+    /// <summary>The gradient of latent weights while they train. Activations need no choice: none is outside its range.</summary>
+    /// <remarks>The identity: Bengio, Léonard and Courville 2013, arXiv:1308.3432. Clipped: Courbariaux et al. 2016,
+    /// arXiv:1602.02830.</remarks>
+    /// <exception cref="ArgumentException">The value is no member of the enum.</exception>
+    public StraightThroughGradient Gradient
+    {
+        get => gradient;
+        init => gradient = Enum.IsDefined(value)
+            ? value
+            : throw new ArgumentException($"The gradient is Identity or Clipped, not {value}.", nameof(value));
+    }
+
     /// <summary>Writes the config with the field names and words of BitLab's Python original, where the activations' per
     /// token is called <c>per_channel</c>.</summary>
-    /// <returns>A JSON object of three strings.</returns>
+    /// <returns>A JSON object of three strings, and of one more for each choice that the original does not know and that is
+    /// not the default.</returns>
     public string ToJson()
     {
         using var stream = new MemoryStream();
@@ -114,6 +162,10 @@ public sealed record BitQuantConfig
         writer.WriteString(WeightGranularityField, Word(WeightGranularity));
         writer.WriteString(ActivationDtypeField, ActivationDtype == ActivationDtype.Int8 ? "int8" : "float32");
         writer.WriteString(ActivationGranularityField, Word(ActivationGranularity));
+        if (WeightScale == WeightScale.Absmedian)
+            writer.WriteString(WeightScaleField, "absmedian");
+        if (Gradient == StraightThroughGradient.Clipped)
+            writer.WriteString(GradientField, "clipped");
         writer.WriteEndObject();
     }
 
@@ -157,6 +209,10 @@ public sealed record BitQuantConfig
                 (ActivationGranularityField, "per_tensor") => config with { ActivationGranularity = Granularity.PerTensor },
                 (ActivationGranularityField, "per_token" or "per_channel") =>
                     config with { ActivationGranularity = Granularity.PerToken },
+                (WeightScaleField, "absmean") => config with { WeightScale = WeightScale.Absmean },
+                (WeightScaleField, "absmedian") => config with { WeightScale = WeightScale.Absmedian },
+                (GradientField, "identity") => config with { Gradient = StraightThroughGradient.Identity },
+                (GradientField, "clipped") => config with { Gradient = StraightThroughGradient.Clipped },
                 _ => throw new BitLabException(Unknown(field.Name, word)),
             };
         }
@@ -171,7 +227,9 @@ public sealed record BitQuantConfig
         WeightGranularityField => $"{field} is '{word}'; it can be per_tensor or per_channel.",
         ActivationDtypeField => $"{field} is '{word}'; it can be int8 or float32.",
         ActivationGranularityField => $"{field} is '{word}'; it can be per_tensor, per_token or per_channel.",
-        _ => $"A quantization config has no field '{field}'; it has {WeightGranularityField}, {ActivationDtypeField} "
-            + $"and {ActivationGranularityField}.",
+        WeightScaleField => $"{field} is '{word}'; it can be absmean or absmedian.",
+        GradientField => $"{field} is '{word}'; it can be identity or clipped.",
+        _ => $"A quantization config has no field '{field}'; it has {WeightGranularityField}, {ActivationDtypeField}, "
+            + $"{ActivationGranularityField}, {WeightScaleField} and {GradientField}.",
     };
 }

@@ -86,31 +86,37 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
         return PanelLayout.ByteCount(rows, columns, packing);
     }
 
-    /// <summary>Quantizes a float matrix by absmean (<see cref="Absmean"/>) and packs it.</summary>
+    /// <summary>Quantizes a float matrix (<see cref="Absmean"/>) and packs it.</summary>
     /// <param name="weights">(rows, columns), row by row.</param>
     /// <param name="rows">Rows, at least 1.</param>
     /// <param name="columns">Columns, 1 to <see cref="MaxColumns"/>.</param>
     /// <param name="granularity">One scale, or one a row.</param>
     /// <param name="name">What an error calls these weights.</param>
+    /// <param name="scaleOf">What a scale is taken from.</param>
     /// <returns>The packed weights, which the caller disposes.</returns>
     /// <exception cref="ArgumentException">The shape is out of range or not that of the weights.</exception>
     /// <exception cref="QuantizationException">A weight is NaN or infinite.</exception>
     public static PackedTernaryWeights Pack(
-        ReadOnlySpan<float> weights, int rows, int columns, Granularity granularity, string name = "weight")
+        ReadOnlySpan<float> weights,
+        int rows,
+        int columns,
+        Granularity granularity,
+        string name = "weight",
+        WeightScale scaleOf = WeightScale.Absmean)
     {
         CheckShape(rows, columns, weights.Length);
         PackedTernaryWeights packed = Allocate(rows, columns, granularity, WeightPacking.TwoBit);
         try
         {
             if (granularity == Granularity.PerTensor)
-                *packed.scales = Absmean.Scale(weights, name);
+                *packed.scales = Scale(weights, name);
             sbyte[] trits = new sbyte[columns];
             for (int row = 0; row < rows; row++)
             {
                 ReadOnlySpan<float> rowWeights = weights.Slice(row * columns, columns);
                 float scale = granularity == Granularity.PerTensor
                     ? *packed.scales
-                    : packed.scales[row] = Absmean.Scale(rowWeights, $"{name}[{row}]");
+                    : packed.scales[row] = Scale(rowWeights, $"{name}[{row}]");
                 Absmean.Quantize(rowWeights, scale, trits);
                 packed.StoreRow(row, trits);
             }
@@ -121,6 +127,9 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
             packed.Dispose();
             throw;
         }
+
+        float Scale(ReadOnlySpan<float> some, string name) =>
+            scaleOf == WeightScale.Absmedian ? Absmedian.Scale(some, name) : Absmean.Scale(some, name);
     }
 
     /// <summary>Packs a matrix that is ternary already.</summary>

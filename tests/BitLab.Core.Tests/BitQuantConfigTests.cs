@@ -26,6 +26,17 @@ public class BitQuantConfigTests
         """{"weight_granularity":"per_tensor","activation_dtype":"int8","activation_granularity":"per_channel"}""",
         BitQuantConfig.Default.ToJson());
 
+    [Fact]
+    public void Choices_that_the_original_does_not_know_are_written_only_where_they_are_made()
+    {
+        var config = new BitQuantConfig { WeightScale = WeightScale.Absmedian, Gradient = StraightThroughGradient.Clipped };
+        Assert.EndsWith(""","weight_scale":"absmedian","gradient":"clipped"}""", config.ToJson());
+        Assert.Equal(config, BitQuantConfig.FromJson(config.ToJson()));
+        Assert.NotEqual(BitQuantConfig.Default, config);
+        Assert.Equal(
+            BitQuantConfig.Default, BitQuantConfig.FromJson("""{"weight_scale": "absmean", "gradient": "identity"}"""));
+    }
+
     [Theory]
     [InlineData("per_token")]
     [InlineData("per_channel")]
@@ -45,10 +56,19 @@ public class BitQuantConfigTests
     [InlineData("""{"activation_dtype": 8}""", "8")]
     [InlineData("""{"activation_granularity": null}""", "null")]
     [InlineData("""{"weight_granularty": "per_tensor"}""", "weight_granularty")]
+    [InlineData("""{"weight_scale": "mode"}""", "absmedian")]
+    [InlineData("""{"gradient": "none"}""", "clipped")]
     [InlineData("[]", "Array")]
     [InlineData("{", "JSON")]
     public void What_cannot_be_read_is_named(string json, string named) =>
         Assert.Contains(named, Assert.Throws<BitLabException>(() => BitQuantConfig.FromJson(json)).Message);
+
+    [Fact]
+    public void Values_outside_their_enum_are_refused()
+    {
+        Assert.Throws<ArgumentException>(() => new BitQuantConfig { WeightScale = (WeightScale)2 });
+        Assert.Throws<ArgumentException>(() => new BitQuantConfig { Gradient = (StraightThroughGradient)2 });
+    }
 
     [Fact]
     public void Weights_cannot_be_per_token() =>

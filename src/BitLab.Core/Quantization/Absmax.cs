@@ -89,6 +89,26 @@ public static class Absmax
         return Vector512.Sum(wide) + Vector128.Sum(narrow);
     }
 
+    /// <summary>What activations are worth once they are int8: q · (range / 127), and on the way there
+    /// x + lambda · (q · (range / 127) - x).</summary>
+    /// <param name="activations">Any values.</param>
+    /// <param name="range">Their range, as <see cref="Range"/> gives it. If it is NaN, every value becomes NaN.</param>
+    /// <param name="values">As long as <paramref name="activations"/>, which it may not overlap in part.</param>
+    /// <param name="lambda">How far to go, 0 to 1.</param>
+    /// <exception cref="ArgumentException">The lengths differ.</exception>
+    public static void FakeQuantize(ReadOnlySpan<float> activations, float range, Span<float> values, float lambda = 1)
+    {
+        if (values.Length != activations.Length)
+        {
+            throw new ArgumentException(
+                $"{activations.Length} activations need as many values, not {values.Length}.", nameof(values));
+        }
+        if (float.IsNaN(range))
+            values.Fill(float.NaN);
+        else
+            FakeQuantization.Fill(activations, 127f / range, -128, 127, range / 127f, lambda, values);
+    }
+
     // vcvtps2dq rounds half to even by itself, and vpmovsdb makes bytes in one step.
     private static int QuantizeBlocks(ReadOnlySpan<float> activations, float scale, Span<sbyte> quantized, ref Vector512<int> sums)
     {

@@ -11,6 +11,10 @@ public static class Absmean
     /// <summary>The smallest scale, so that all-zero weights stay zero instead of becoming NaN.</summary>
     public const float Epsilon = 1e-5f;
 
+    /// <summary>Magnitudes are summed in blocks of so many, whose sums are then added in order: several threads find the same
+    /// bits as one.</summary>
+    internal const int BlockLength = 1 << 16;
+
     /// <summary>The scale of some weights.</summary>
     /// <param name="weights">At least one weight.</param>
     /// <param name="name">What the error calls these weights.</param>
@@ -21,12 +25,8 @@ public static class Absmean
     {
         if (weights.IsEmpty)
             throw new ArgumentException("There are no weights to take the mean of.", nameof(weights));
-        double sum = SumOfMagnitudes(weights);
-        // Finite floats cannot sum to an infinite double, so this one test finds every NaN and infinity.
-        if (!double.IsFinite(sum))
-            throw new QuantizationException(
-                $"'{name}' cannot be made ternary: element {IndexOfNonFinite(weights)} is {weights[IndexOfNonFinite(weights)]}.");
-        return MathF.Max((float)(sum / weights.Length), Epsilon);
+        float scale = ScaleOrNaN(weights);
+        return float.IsNaN(scale) ? throw NotFinite(weights, name) : scale;
     }
 
     /// <summary>The trits of some weights.</summary>
@@ -51,15 +51,49 @@ public static class Absmean
             trits[i] = (sbyte)Math.Clamp(MathF.Round(weights[i] * reciprocal), -1f, 1f);
     }
 
-    private static Vector512<int> Rounded(ReadOnlySpan<float> weights, int at, float reciprocal)
+    /// <summary>What weights are worth once they are trits: scale · trit, and on the way there
+    /// w + lambda · (scale · trit - w).</summary>
+    /// <param name="weights">Any weights.</param>
+    /// <param name="scale">Their scale, as <see cref="Scale"/> gives it. If it is NaN, every value becomes NaN.</param>
+    /// <param name="values">As long as <paramref name="weights"/>, which it may not overlap in part.</param>
+    /// <param name="lambda">How far to go, 0 to 1.</param>
+    /// <exception cref="ArgumentException">The lengths differ.</exception>
+    public static void FakeQuantize(ReadOnlySpan<float> weights, float scale, Span<float> values, float lambda = 1)
     {
-        Vector512<float> scaled = Vector512.Create(weights.Slice(at, Vector512<float>.Count)) * reciprocal;
-        return Vector512.ConvertToInt32Native(
-            Vector512.ClampNative(Vector512.Round(scaled), Vector512.Create(-1f), Vector512<float>.One));
+        if (values.Length != weights.Length)
+            throw new ArgumentException($"{weights.Length} weights need as many values, not {values.Length}.", nameof(values));
+        if (float.IsNaN(scale))
+            values.Fill(float.NaN);
+        else
+            FakeQuantization.Fill(weights, 1f / scale, -1, 1, scale, lambda, values);
     }
 
-    // The order of the additions is fixed at eight lanes wherever this runs, so a scale does not depend on the machine.
-    private static double SumOfMagnitudes(ReadOnlySpan<float> weights)
+    /// <summary><see cref="Scale"/>, or NaN where a weight is NaN or infinite.</summary>
+    internal static float ScaleOrNaN(ReadOnlySpan<float> weights)
+    {
+        double sum = 0;
+        for (int at = 0; at < weights.Length; at += Math.Min(BlockLength, weights.Length - at))
+            sum += SumOfBlock(weights.Slice(at, Math.Min(BlockLength, weights.Length - at)));
+        return ScaleOf(sum, weights.Length);
+    }
+
+    /// <summary>The scale of weights whose magnitudes have this sum.</summary>
+    internal static float ScaleOf(double sumOfMagnitudes, long count) =>
+        // Finite floats cannot sum to an infinite double, so this one test finds every NaN and infinity.
+        double.IsFinite(sumOfMagnitudes) ? MathF.Max((float)(sumOfMagnitudes / count), Epsilon) : float.NaN;
+
+    /// <summary>The error that names the first weight that is NaN or infinite; there is one.</summary>
+    internal static QuantizationException NotFinite(ReadOnlySpan<float> weights, string name)
+    {
+        int i = 0;
+        while (float.IsFinite(weights[i]))
+            i++;
+        return new QuantizationException($"'{name}' cannot be made ternary: element {i} is {weights[i]}.");
+    }
+
+    /// <summary>The sum of the magnitudes in a block. The order of the additions is fixed at eight lanes wherever this runs, so
+    /// a scale does not depend on the machine.</summary>
+    internal static double SumOfBlock(ReadOnlySpan<float> weights)
     {
         Vector512<double> sums = Vector512<double>.Zero;
         ReadOnlySpan<Vector256<float>> eights = MemoryMarshal.Cast<float, Vector256<float>>(weights);
@@ -76,11 +110,10 @@ public static class Absmean
         return sum;
     }
 
-    private static int IndexOfNonFinite(ReadOnlySpan<float> weights)
+    private static Vector512<int> Rounded(ReadOnlySpan<float> weights, int at, float reciprocal)
     {
-        int i = 0;
-        while (float.IsFinite(weights[i]))
-            i++;
-        return i;
+        Vector512<float> scaled = Vector512.Create(weights.Slice(at, Vector512<float>.Count)) * reciprocal;
+        return Vector512.ConvertToInt32Native(
+            Vector512.ClampNative(Vector512.Round(scaled), Vector512.Create(-1f), Vector512<float>.One));
     }
 }

@@ -35,6 +35,36 @@ public sealed class NumThreadsTests : IDisposable
         Assert.Contains($"BITLAB_NUM_THREADS is '{text}'", error.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public unsafe void Fake_quantized_values_have_the_same_bits_for_any_number() =>
+        Gen.Select(Gen.Int[1, 40], Gen.Int[1, 9000], Gen.Int, Gen.Int[2, 5], Gen.Int[0, BitQuantConfig.All.Count - 1]).Sample(
+            (rows, columns, seed, threads, which) =>
+            {
+                var random = new Random(seed);
+                float[] x = new float[rows * columns], one = new float[x.Length], many = new float[x.Length];
+                for (int i = 0; i < x.Length; i++)
+                    x[i] = (float)(random.NextDouble() - 0.5);
+                BitQuantConfig config = BitQuantConfig.All[which];
+                fixed (float* xp = x, onep = one, manyp = many)
+                {
+                    BitLabRuntime.NumThreads = 1;
+                    FakeQuantization.Weights(xp, rows, columns, config, 1, onep, null);
+                    BitLabRuntime.NumThreads = threads;
+                    FakeQuantization.Weights(xp, rows, columns, config, 1, manyp, null);
+                    Assert.Equal(one, many);
+                    using var packed = PackedTernaryWeights.Pack(x, rows, columns, config.WeightGranularity);
+                    packed.Unpack(one);
+                    Assert.Equal(one, many);
+
+                    FakeQuantization.Activations(xp, rows, columns, config.ActivationGranularity, 0.3f, manyp);
+                    BitLabRuntime.NumThreads = 1;
+                    FakeQuantization.Activations(xp, rows, columns, config.ActivationGranularity, 0.3f, onep);
+                    Assert.Equal(one, many);
+                }
+            },
+            iter: 60,
+            threads: 1);
+
     [Theory, MemberData(nameof(KernelContractTests.EveryKernel), MemberType = typeof(KernelContractTests))]
     public void The_bits_are_the_same_for_any_number(string kernel)
     {
