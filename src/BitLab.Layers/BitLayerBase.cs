@@ -82,6 +82,18 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     /// <summary>How the layer quantizes.</summary>
     public BitQuantConfig QuantConfig { get; }
 
+    /// <summary>How far train mode quantizes: 0 not at all, 1 (the default) fully, between them w + lambda · (quantized - w),
+    /// for weights and activations alike. Eval mode and deployed layers always quantize fully.</summary>
+    /// <remarks>Raised from 0 to 1 over the first steps, it lets a trained float model become ternary
+    /// (<see cref="LambdaSchedule"/>).</remarks>
+    /// <exception cref="ArgumentOutOfRangeException">The value is not in 0 to 1.</exception>
+    public float Lambda
+    {
+        get;
+        set => field = StraightThrough.CheckLambda(value);
+    }
+    = 1;
+
     /// <summary>What errors call this layer: its class and size, or its path once a model has set it.</summary>
     public string LayerName { get; set; }
 
@@ -267,8 +279,13 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         return training || (input.requires_grad && is_grad_enabled());
     }
 
+    /// <summary>Activations as the layer multiplies them by floats: fake-quantized with a straight-through gradient.</summary>
+    /// <param name="input">(*, features), of any float type, on any device.</param>
+    /// <returns>The same shape and type.</returns>
+    protected Tensor DequantizedActivations(Tensor input) => StraightThrough.Activations(input, QuantConfig, LambdaNow);
+
     /// <summary>The weights as floats, as the packed form holds them: fake-quantized with a straight-through gradient from the
-    /// latent weights, or unpacked once deployed.</summary>
+    /// latent weights, or unpacked once deployed. In train mode, as far on the way there as <see cref="Lambda"/> says.</summary>
     /// <param name="like">Its type and device are the result's.</param>
     /// <returns>(out, *).</returns>
     protected Tensor DequantizedWeights(Tensor like)
@@ -276,7 +293,7 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         ArgumentNullException.ThrowIfNull(like);
         using DisposeScope scope = NewDisposeScope();
         if (!IsDeployed)
-            return StraightThrough.Weights(latent!, QuantConfig.WeightGranularity).to(like.dtype).MoveToOuterDisposeScope();
+            return StraightThrough.Weights(latent!, QuantConfig, LambdaNow).to(like.dtype).MoveToOuterDisposeScope();
         using PackedTernaryWeights.Lease lease = RentPacked();
         Tensor weights = empty(packedShape);
         lease.Weights.Unpack(new Span<float>(TensorMemory.Pointer(weights), rows * columns));
@@ -329,6 +346,8 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
 
     private static void Copy(byte* source, byte* target, long byteCount) =>
         Buffer.MemoryCopy(source, target, byteCount, byteCount);
+
+    private float LambdaNow => training ? Lambda : 1;
 
     private long[] ScaleShape => [PackedTernaryWeights.CountScales(rows, QuantConfig.WeightGranularity)];
 
@@ -397,7 +416,8 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         {
             Tensor w = ToPackedOrder(latent!.detach().to(ScalarType.Float32, CPU)).contiguous();
             return PackedTernaryWeights.Pack(
-                new ReadOnlySpan<float>(TensorMemory.Pointer(w), rows * columns), rows, columns, QuantConfig.WeightGranularity, LayerName);
+                new ReadOnlySpan<float>(TensorMemory.Pointer(w), rows * columns),
+                rows, columns, QuantConfig.WeightGranularity, LayerName, QuantConfig.WeightScale);
         }
     }
 

@@ -92,7 +92,7 @@ public sealed class BitLinear : BitLayerBase
         if (input.device_type == DeviceType.CPU && !WantsGradient(input))
             return rms_norm is null ? MultiplyPacked(input, offset) : MultiplyNormalized(input);
         using DisposeScope scope = NewDisposeScope();
-        Tensor x = StraightThrough.Activations(rms_norm is null ? input : rms_norm.call(input), QuantConfig);
+        Tensor x = DequantizedActivations(rms_norm is null ? input : rms_norm.call(input));
         return nn.functional.linear(x, DequantizedWeights(like: x), offset?.to(x.dtype)).MoveToOuterDisposeScope();
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using BitLab.Core;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -6,74 +7,61 @@ namespace BitLab.Layers;
 
 /// <summary>Fake quantization for training: values on the grid of the quantizer, gradients as if nothing had
 /// happened.</summary>
-/// <remarks>The straight-through estimator of Bengio, Léonard and Courville 2013, arXiv:1308.3432. The formulas are those of
-/// <see cref="Absmean"/> and <see cref="Absmax"/>, on any device; they are computed in float32 whatever the tensor's
-/// type. The scales are part of what the gradient does not see.</remarks>
+/// <remarks>
+/// <para>The straight-through estimator of Bengio, Léonard and Courville 2013, arXiv:1308.3432. The scales are part of what the
+/// gradient does not see.</para>
+/// <para>There are two ways with the same bits: <see cref="FusedFakeQuantization"/> for contiguous float32 on the CPU,
+/// <see cref="TorchFakeQuantization"/> for everything else, computed in float32 whatever the tensor's type.</para>
+/// </remarks>
 public static class StraightThrough
 {
-    /// <summary>Weights on the grid {-scale, 0, scale}.</summary>
+    /// <summary>Weights on the grid {-scale, 0, scale}, of the mean of magnitudes, with the gradient of the identity.</summary>
     /// <param name="weights">(out, *), of any float type, on any device.</param>
     /// <param name="granularity">One scale, or one for each of the out rows.</param>
     /// <returns>The same shape and type; NaN throughout where a weight is not finite.</returns>
-    public static Tensor Weights(Tensor weights, Granularity granularity)
+    public static Tensor Weights(Tensor weights, Granularity granularity) =>
+        Weights(weights, BitQuantConfig.Default with { WeightGranularity = granularity });
+
+    /// <summary>Weights on the grid {-scale, 0, scale}, or on the way there.</summary>
+    /// <param name="weights">(out, *), of any float type, on any device.</param>
+    /// <param name="config">What shares a scale, what that is taken from, and which gradient the weights get.</param>
+    /// <param name="lambda">0: the weights untouched; 1: quantized; between: w + lambda · (quantized - w).</param>
+    /// <returns>The same shape and type; NaN for what shares a scale with a weight that is not finite.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="lambda"/> is not in 0 to 1.</exception>
+    public static Tensor Weights(Tensor weights, BitQuantConfig config, float lambda = 1)
     {
         ArgumentNullException.ThrowIfNull(weights);
-        using DisposeScope scope = NewDisposeScope();
-        using (no_grad())
-        {
-            Tensor w = weights.detach().to(ScalarType.Float32);
-            Tensor scale = Scale(w, granularity);
-            Tensor trits = (w * scale.reciprocal()).round_().clamp_(-1, 1);
-            return WithGradientOf(weights, trits.mul_(scale)).MoveToOuterDisposeScope();
-        }
+        ArgumentNullException.ThrowIfNull(config);
+        if (CheckLambda(lambda) == 0 || weights.numel() == 0)
+            return weights.alias();
+        return IsPlain(weights)
+            ? FusedFakeQuantization.Weights(weights, config, lambda)
+            : TorchFakeQuantization.Weights(weights, config, lambda);
     }
 
-    /// <summary>Activations on the int8 grid, or untouched where the config says float32.</summary>
+    /// <summary>Activations on the int8 grid, or on the way there, or untouched where the config says float32.</summary>
     /// <param name="activations">(*, features), of any float type, on any device.</param>
     /// <param name="config">What the activations become, and what shares a range.</param>
+    /// <param name="lambda">0: the activations untouched; 1: quantized; between: x + lambda · (quantized - x).</param>
     /// <returns>The same shape and type; NaN for what shares a range with a value that is not finite.</returns>
-    public static Tensor Activations(Tensor activations, BitQuantConfig config)
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="lambda"/> is not in 0 to 1.</exception>
+    public static Tensor Activations(Tensor activations, BitQuantConfig config, float lambda = 1)
     {
         ArgumentNullException.ThrowIfNull(activations);
         ArgumentNullException.ThrowIfNull(config);
-        if (config.ActivationDtype == ActivationDtype.Float32 || activations.numel() == 0)
+        if (CheckLambda(lambda) == 0 || config.ActivationDtype == ActivationDtype.Float32 || activations.numel() == 0)
             return activations.alias();
-        using DisposeScope scope = NewDisposeScope();
-        using (no_grad())
-        {
-            Tensor x = activations.detach().to(ScalarType.Float32);
-            Tensor magnitudes = x.abs();
-            Tensor range = config.ActivationGranularity == Granularity.PerTensor
-                ? magnitudes.max()
-                : magnitudes.amax([-1L], keepdim: true);
-            range = range.clamp_min(Absmax.Epsilon);
-            // A quotient, as the kernels take it, not 127 times a reciprocal.
-            Tensor q = (x * full_like(range, 127f).div_(range)).round_().clamp_(-128, 127);
-            return WithGradientOf(activations, q.mul_(range / 127f)).MoveToOuterDisposeScope();
-        }
+        return IsPlain(activations)
+            ? FusedFakeQuantization.Activations(activations, config, lambda)
+            : TorchFakeQuantization.Activations(activations, config, lambda);
     }
 
-    /// <summary>The absmean scale: one element, or a column of one for each row.</summary>
-    internal static Tensor Scale(Tensor weights, Granularity granularity)
-    {
-        // Apple's GPUs have no double precision; everywhere else the mean is taken in it, as on the CPU's packed path.
-        ScalarType precise = weights.device_type == DeviceType.MPS ? ScalarType.Float32 : ScalarType.Float64;
-        Tensor rows = weights.reshape(weights.size(0), -1).abs();
-        Tensor mean = granularity == Granularity.PerTensor
-            ? rows.mean([0L, 1L], keepdim: true, type: precise)
-            : rows.mean([1L], keepdim: true, type: precise);
-        Tensor scale = mean.to(ScalarType.Float32).clamp_min(Absmean.Epsilon);
-        return scale.reshape([-1L, .. Enumerable.Repeat(1L, (int)weights.ndim - 1)]);
-    }
+    internal static float CheckLambda(float lambda, [CallerArgumentExpression(nameof(lambda))] string? name = null) =>
+        lambda is >= 0 and <= 1
+            ? lambda
+            : throw new ArgumentOutOfRangeException(name, lambda, "Lambda goes from 0 (not quantized) to 1 (quantized).");
 
-    // x - x.detach() is an exact zero that carries x's gradient, so the value is exactly the quantizer's; the usual
-    // x + (q - x).detach() is off by the rounding of the two additions.
-    private static Tensor WithGradientOf(Tensor x, Tensor quantized)
-    {
-        Tensor value = quantized.to(x.dtype);
-        if (!x.requires_grad)
-            return value;
-        using (enable_grad())
-            return value + (x - x.detach());
-    }
+    // The packed form has the same bounds.
+    private static bool IsPlain(Tensor x) =>
+        x.dtype == ScalarType.Float32 && x.device_type == DeviceType.CPU && x.ndim > 0 && x.is_contiguous() && x.numel() <= int.MaxValue;
 }
