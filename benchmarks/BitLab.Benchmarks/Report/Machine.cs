@@ -39,7 +39,7 @@ internal static class Machine
     // The outputs of LibTorch's and BitLab's layers are allocated in each call, so how that is done matters.
     private static string Allocator()
     {
-        string[] changed = [.. from name in (string[])["LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_TOP_PAD_"]
+        string[] changed = [.. from name in (string[])["LD_PRELOAD", "MALLOC_CONF", "GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_TOP_PAD_"]
                                let value = Environment.GetEnvironmentVariable(name)
                                where !string.IsNullOrEmpty(value)
                                // The files' names, not where they lie.
