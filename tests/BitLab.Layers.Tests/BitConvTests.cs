@@ -394,7 +394,8 @@ public class BitConvTests
         Tensor range = config.ActivationGranularity == Granularity.PerTensor
             ? x.abs().max()
             : x.abs().amax([.. Enumerable.Range(1, (int)x.ndim - 1).Select(i => (long)i)], keepdim: true);
-        return (x * (127 / range)).round() * (range / 127);
+        // A quotient: 127 / range would be 127 times a reciprocal, and round some values to another whole number.
+        return (x * full_like(range, 127f).div(range)).round() * (range / 127);
     }
 
     private static Tensor Reference(BitConvBase layer, nn.Module<Tensor, Tensor> reference, Tensor weight, Tensor x)
