@@ -145,7 +145,7 @@ public abstract unsafe class BitConvBase : BitLayerBase
     private Tensor ConvolveFloats(Tensor input)
     {
         // What shares a range is a row.
-        Tensor x = StraightThrough.Activations(input.flatten(1), QuantConfig).reshape(input.shape);
+        Tensor x = DequantizedActivations(input.flatten(1)).reshape(input.shape);
         bool isPlain = padding_mode == PaddingModes.Zeros && before.SequenceEqual(behind);
         if (!isPlain)
             x = Pad(x);

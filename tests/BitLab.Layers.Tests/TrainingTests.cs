@@ -21,6 +21,16 @@ public class TrainingTests
     }
 
     [Fact]
+    public void Lambda_0_is_the_float_convolution_bit_by_bit()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var layer = new BitConv2d(3, 5, 3);
+        Tensor x = randn(2, 3, 8, 8);
+        layer.Lambda = 0;
+        BitLinearTests.AssertEqual(nn.functional.conv2d(x, layer.weight!, layer.bias), layer.call(x));
+    }
+
+    [Fact]
     public void Lambda_between_mixes_weights_and_activations()
     {
         using DisposeScope scope = NewDisposeScope();
