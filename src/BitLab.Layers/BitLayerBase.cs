@@ -293,7 +293,7 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         ArgumentNullException.ThrowIfNull(like);
         using DisposeScope scope = NewDisposeScope();
         if (!IsDeployed)
-            return StraightThrough.Weights(latent!, QuantConfig, LambdaNow).to(like.dtype).MoveToOuterDisposeScope();
+            return StraightThrough.Weights(latent!, QuantConfig, LambdaNow, isMultiplied: true).to(like.dtype).MoveToOuterDisposeScope();
         using PackedTernaryWeights.Lease lease = RentPacked();
         Tensor weights = empty(packedShape);
         lease.Weights.Unpack(new Span<float>(TensorMemory.Pointer(weights), rows * columns));

@@ -6,19 +6,28 @@ namespace BitLab.Layers;
 
 /// <summary>The quantizers in one pass over memory, by several threads, for contiguous float32 tensors on the CPU.</summary>
 /// <remarks>The gradient is LibTorch's own: an operation that has it makes the result (a copy has that of the identity), and the
-/// quantizer then overwrites the values. TorchSharp's autograd functions cost more: they keep a reference to each gradient
-/// that they return, so LibTorch copies it for the optimizer, and they allocate each result a second time.</remarks>
+/// quantizer then overwrites the values; weights that go into a product need no copy (<see cref="IdentityGradient"/>).
+/// TorchSharp's autograd functions cost more: they keep a reference to each gradient that they return, so LibTorch copies it for
+/// the optimizer, and they allocate each result a second time.</remarks>
 internal static unsafe class FusedFakeQuantization
 {
-    public static Tensor Weights(Tensor weights, BitQuantConfig config, float lambda)
+    /// <param name="weights">As the door says.</param>
+    /// <param name="config">As the door says.</param>
+    /// <param name="lambda">As the door says.</param>
+    /// <param name="isMultiplied">Whether the result goes into a product, so that its gradient is a tensor of its own.</param>
+    public static Tensor Weights(Tensor weights, BitQuantConfig config, float lambda, bool isMultiplied)
     {
         long rows = weights.size(0), columns = weights.numel() / rows;
         bool wantsGradient = WantsGradient(weights);
         if (wantsGradient && config.Gradient == StraightThroughGradient.Clipped)
             return ClippedWeights(weights, rows, columns, config, lambda);
-        Tensor values = wantsGradient ? weights.clone() : empty_like(weights);
+        bool isAttached = wantsGradient && isMultiplied;
+        Tensor values = wantsGradient && !isAttached ? weights.clone() : empty_like(weights);
         FakeQuantization.Weights(Pointer(weights), rows, columns, config, lambda, Pointer(values), scales: null);
-        return values;
+        if (!isAttached)
+            return values;
+        using (values)
+            return IdentityGradient.Attach(values, weights);
     }
 
     public static Tensor Activations(Tensor activations, BitQuantConfig config, float lambda)

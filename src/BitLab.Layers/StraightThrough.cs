@@ -28,14 +28,18 @@ public static class StraightThrough
     /// <param name="lambda">0: the weights untouched; 1: quantized; between: w + lambda · (quantized - w).</param>
     /// <returns>The same shape and type; NaN for what shares a scale with a weight that is not finite.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="lambda"/> is not in 0 to 1.</exception>
-    public static Tensor Weights(Tensor weights, BitQuantConfig config, float lambda = 1)
+    public static Tensor Weights(Tensor weights, BitQuantConfig config, float lambda = 1) =>
+        Weights(weights, config, lambda, isMultiplied: false);
+
+    /// <summary>The same for weights that go into a product.</summary>
+    internal static Tensor Weights(Tensor weights, BitQuantConfig config, float lambda, bool isMultiplied)
     {
         ArgumentNullException.ThrowIfNull(weights);
         ArgumentNullException.ThrowIfNull(config);
         if (CheckLambda(lambda) == 0 || weights.numel() == 0)
             return weights.alias();
         return IsPlain(weights)
-            ? FusedFakeQuantization.Weights(weights, config, lambda)
+            ? FusedFakeQuantization.Weights(weights, config, lambda, isMultiplied)
             : TorchFakeQuantization.Weights(weights, config, lambda);
     }
 

@@ -94,14 +94,16 @@ public class StraightThroughTests
                 float[] scaled = Array.ConvertAll(values, value => (float)(value * Math.Pow(10, power)));
                 Tensor x = tensor(scaled, first, second, third).requires_grad_();
                 Tensor upstream = rand_like(x);
-                AssertSame(FusedFakeQuantization.Weights(x, config, lambda), TorchFakeQuantization.Weights(x, config, lambda));
+                foreach (bool isMultiplied in new[] { false, true })
+                    AssertSame(FusedFakeQuantization.Weights(x, config, lambda, isMultiplied), TorchFakeQuantization.Weights(x, config, lambda));
                 AssertSame(FusedFakeQuantization.Activations(x, config, lambda), TorchFakeQuantization.Activations(x, config, lambda));
 
                 void AssertSame(Tensor fused, Tensor torch)
                 {
                     Assert.Equal(Bits(torch), Bits(fused));
                     bool isFinite = scaled.All(float.IsFinite);
-                    fused.backward([upstream]);
+                    // Of weights that are multiplied, the gradient is the product's own tensor and may become theirs.
+                    fused.backward([upstream.clone()]);
                     int[] gradient = Bits(x.grad!);
                     x.grad!.zero_();
                     torch.backward([upstream]);

@@ -184,10 +184,12 @@ public class TrainingTests
             Assert.Equal([false, false], decayed.Skip(2));
     }
 
-    [Fact]
-    public void A_step_keeps_no_tensors()
+    [Theory]
+    [InlineData(StraightThroughGradient.Identity)]
+    [InlineData(StraightThroughGradient.Clipped)]
+    public void A_step_keeps_no_tensors(StraightThroughGradient gradient)
     {
-        using var layer = new BitLinear(16, 16, config: new() { Gradient = StraightThroughGradient.Clipped });
+        using var layer = new BitLinear(16, 16, config: new() { Gradient = gradient });
         layer.Lambda = 0.5f;
         Step();
         long before = Tensor.TotalCount;
@@ -201,6 +203,33 @@ public class TrainingTests
             layer.call(randn(2, 16)).sum().backward();
             layer.zero_grad();
         }
+    }
+
+    [Fact]
+    public void Gradients_accumulate_and_weights_may_be_used_twice()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var layer = new BitLinear(16, 16, hasBias: false);
+        Tensor x = randn(3, 16);
+        layer.call(x).sum().backward();
+        Tensor once = layer.weight!.grad!.clone();
+        layer.call(x).sum().backward();
+        BitLinearTests.AssertEqual(once * 2, layer.weight!.grad!);
+        layer.zero_grad();
+        (layer.call(x) + layer.call(x)).sum().backward();
+        BitLinearTests.AssertEqual(once * 2, layer.weight!.grad!);
+    }
+
+    [Fact]
+    public void Weights_may_change_between_forward_and_backward()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var layer = new BitLinear(16, 16, hasBias: false);
+        Tensor x = randn(3, 16).requires_grad_(), y = layer.call(x), qw = StraightThrough.Weights(layer.weight!.detach(), Granularity.PerTensor);
+        using (no_grad())
+            layer.weight!.zero_();
+        y.backward([ones(3, 16)]);
+        BitLinearTests.AssertClose(ones(3, 16).mm(qw), x.grad!);
     }
 
     // Central differences of a polynomial of degree 4 are off by about step² times it; the float32 of the layer by 1e-6 of the

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
@@ -16,6 +17,7 @@ public static class Absmax
     /// <param name="activations">Any values, none allowed.</param>
     /// <returns>max(max|x|, <see cref="Epsilon"/>); NaN if any activation is NaN or infinite, so that what is computed
     /// from them becomes NaN as it would in a float layer.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Range(ReadOnlySpan<float> activations)
     {
         // Magnitudes compare like their bit patterns, with infinity and NaN above all numbers: an integer maximum finds

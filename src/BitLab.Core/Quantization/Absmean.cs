@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -93,6 +94,7 @@ public static class Absmean
 
     /// <summary>The sum of the magnitudes in a block. The order of the additions is fixed at eight lanes wherever this runs, so
     /// a scale does not depend on the machine.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static double SumOfBlock(ReadOnlySpan<float> weights)
     {
         Vector512<double> sums = Vector512<double>.Zero;
@@ -108,6 +110,28 @@ public static class Absmean
         foreach (float weight in weights[(eights.Length * Vector256<float>.Count)..])
             sum += MathF.Abs(weight);
         return sum;
+    }
+
+    /// <summary>The sums of two blocks of one length, each as <see cref="SumOfBlock"/> finds it, in little more than the time of
+    /// one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    internal static (double First, double Second) SumsOfBlocks(ReadOnlySpan<float> first, ReadOnlySpan<float> second)
+    {
+        Vector512<double> firstSums = Vector512<double>.Zero, secondSums = firstSums;
+        for (int i = 0; i + Vector256<float>.Count <= first.Length; i += Vector256<float>.Count)
+        {
+            Vector256<float> one = Vector256.Abs(Vector256.Create(first.Slice(i, Vector256<float>.Count)));
+            Vector256<float> other = Vector256.Abs(Vector256.Create(second.Slice(i, Vector256<float>.Count)));
+            firstSums += Vector512.Create(Vector256.WidenLower(one), Vector256.WidenUpper(one));
+            secondSums += Vector512.Create(Vector256.WidenLower(other), Vector256.WidenUpper(other));
+        }
+        double firstSum = 0, secondSum = 0;
+        for (int lane = 0; lane < Vector512<double>.Count; lane++)
+        {
+            firstSum += firstSums[lane];
+            secondSum += secondSums[lane];
+        }
+        return (firstSum, secondSum);
     }
 
     private static Vector512<int> Rounded(ReadOnlySpan<float> weights, int at, float reciprocal)

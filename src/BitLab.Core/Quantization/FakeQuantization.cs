@@ -1,4 +1,6 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
 namespace BitLab.Core;
@@ -60,18 +62,21 @@ internal static unsafe class FakeQuantization
 
     /// <summary>value = clamp(round(x · toGrid), lowest, highest) · step, and with lambda below 1, x + (value - x) · lambda.
     /// Each operation is rounded by itself, as LibTorch's are. A zero is positive, as in the packed form.</summary>
+    // Optimized at once: a step of a large layer calls this too seldom for the runtime to see soon that it is worth it.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Fill(
         ReadOnlySpan<float> x, float toGrid, float lowest, float highest, float step, float lambda, Span<float> values)
     {
         Vector512<float> low = Vector512.Create(lowest), high = Vector512.Create(highest);
-        int i = 0;
-        for (; i + Vector512<float>.Count <= x.Length; i += Vector512<float>.Count)
+        ref float from = ref MemoryMarshal.GetReference(x), to = ref MemoryMarshal.GetReference(values);
+        int i = 0, vectors = Math.Min(x.Length, values.Length) & -Vector512<float>.Count;
+        for (; i < vectors; i += Vector512<float>.Count)
         {
-            Vector512<float> sixteen = Vector512.Create(x.Slice(i, Vector512<float>.Count));
+            Vector512<float> sixteen = Vector512.LoadUnsafe(ref from, (nuint)i);
             Vector512<float> rounded = Vector512.ClampNative(Vector512.Round(sixteen * toGrid), low, high);
             // Adding 0 makes -0 to 0.
             Vector512<float> value = (rounded + Vector512<float>.Zero) * step;
-            (lambda == 1 ? value : ((value - sixteen) * lambda) + sixteen).CopyTo(values[i..]);
+            (lambda == 1 ? value : ((value - sixteen) * lambda) + sixteen).StoreUnsafe(ref to, (nuint)i);
         }
         for (; i < x.Length; i++)
         {
@@ -121,10 +126,15 @@ internal static unsafe class FakeQuantization
     {
         public void Run(int part, int parts)
         {
-            int end = IParallelJob.FirstOf(part + 1, parts, Blocks(count));
-            for (int block = IParallelJob.FirstOf(part, parts, Blocks(count)); block < end; block++)
-                sums[block] = Absmean.SumOfBlock(new ReadOnlySpan<float>(weights + ((long)block * Block), LengthOf(block, count)));
+            int block = IParallelJob.FirstOf(part, parts, Blocks(count)), end = IParallelJob.FirstOf(part + 1, parts, Blocks(count));
+            // Two at a time: each waits for its own additions.
+            for (; block + 2 <= end && LengthOf(block + 1, count) == Block; block += 2)
+                (sums[block], sums[block + 1]) = Absmean.SumsOfBlocks(At(block), At(block + 1));
+            for (; block < end; block++)
+                sums[block] = Absmean.SumOfBlock(At(block));
         }
+
+        private ReadOnlySpan<float> At(int block) => new(weights + ((long)block * Block), LengthOf(block, count));
     }
 
     private readonly struct RangesJob(float* activations, long count, float[] ranges) : IParallelJob
