@@ -10,8 +10,8 @@ internal sealed record TrainingCase(int Width, int Batch, double Asked, int Roun
 {
     public static IReadOnlyList<TrainingCase> All { get; } =
     [
-        new(Width: 1024, Batch: 256, Asked: 1.10, Rounds: 26, Steps: 4),
-        new(Width: 4096, Batch: 512, Asked: 1.05, Rounds: 14, Steps: 1),
+        new(Width: 1024, Batch: 256, Asked: 1.10, Rounds: 40, Steps: 4),
+        new(Width: 4096, Batch: 512, Asked: 1.05, Rounds: 9, Steps: 1),
     ];
 
     public override string ToString() => $"3 × {Width}, batch {Batch}";
