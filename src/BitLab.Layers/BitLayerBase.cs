@@ -56,28 +56,35 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     /// <exception cref="ArgumentException">The shape is not one that can be packed.</exception>
     protected BitLayerBase(
         string name, long[] weightShape, BitQuantConfig? config, InitMethod initMethod, Device? device, ScalarType? dtype)
+        : this(name, NewWeights(weightShape, initMethod, device, dtype), config)
+    {
+    }
+
+    /// <summary>Creates a latent layer around weights that exist. The deriving constructor calls
+    /// <c>RegisterComponents()</c>.</summary>
+    /// <param name="name">The class's name.</param>
+    /// <param name="weight">(out, *): this object becomes the layer's, with its device and type.</param>
+    /// <param name="config">How to quantize; null: <see cref="BitQuantConfig.Default"/>.</param>
+    /// <exception cref="ArgumentException">The shape is not one that can be packed.</exception>
+    internal BitLayerBase(string name, Parameter weight, BitQuantConfig? config)
         : base(name)
     {
-        ArgumentNullException.ThrowIfNull(weightShape);
-        long rowSize = weightShape.Skip(1).Aggregate(1L, (product, size) => product * size);
-        if (weightShape.Any(size => size < 1) || weightShape[0] > int.MaxValue || rowSize > PackedTernaryWeights.MaxColumns
-            || weightShape[0] * rowSize > int.MaxValue)
-        {
-            throw new ArgumentException(
-                $"Expected weights of at least 1 output and 1 to {PackedTernaryWeights.MaxColumns} inputs, at most {int.MaxValue} "
-                + $"together, got ({string.Join(", ", weightShape)}).");
-        }
-        this.weightShape = weightShape;
+        weightShape = weight.shape;
+        if (WhyUnpackable(weightShape) is string why)
+            throw new ArgumentException(why);
         packedShape = weightShape.Length > 2 ? [weightShape[0], .. weightShape[2..], weightShape[1]] : weightShape;
-        (rows, columns) = ((int)weightShape[0], (int)rowSize);
+        (rows, columns) = ((int)weightShape[0], (int)weightShape[1..].Aggregate(1L, (product, size) => product * size));
         QuantConfig = config ?? BitQuantConfig.Default;
         LayerName = $"{name}({columns}, {rows})";
-        latent = nn.Parameter(empty(weightShape, dtype, device));
-        using (no_grad())
-            Initialization.Fill(latent, initMethod);
+        latent = weight;
+        // Where TorchSharp believes the module to be: a move to there is skipped.
+        (_deviceType, _deviceIndex) = (weight.device_type, weight.device_index);
         // First, so that it is the first key, as in nn.Linear.
         register_parameter(WeightKey, latent);
     }
+
+    /// <summary>Called when the layer has become deployed, or its packed weights others, with the layer.</summary>
+    internal Action? Redeployed { get; set; }
 
     /// <summary>How the layer quantizes.</summary>
     public BitQuantConfig QuantConfig { get; }
@@ -149,6 +156,14 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
 
     internal long ScaleBytes => sizeof(float) * (long)PackedTernaryWeights.CountScales(rows, QuantConfig.WeightGranularity);
 
+    /// <summary>What <see cref="PackedBytes"/> will be for weights of this shape, at 2 bits each.</summary>
+    internal static long DeployedBytes(long[] weightShape, BitQuantConfig config)
+    {
+        (int rows, int columns) = ((int)weightShape[0], (int)weightShape[1..].Aggregate(1L, (product, size) => product * size));
+        return PackedTernaryWeights.PackedSize(rows, columns, WeightPacking.TwoBit)
+            + (sizeof(float) * (long)PackedTernaryWeights.CountScales(rows, config.WeightGranularity));
+    }
+
     /// <summary>Trits in the weights, without padding.</summary>
     internal long TritCount => (long)rows * columns;
 
@@ -208,11 +223,12 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     }
 
     /// <inheritdoc/>
-    public override Dictionary<string, Tensor> state_dict(Dictionary<string, Tensor>? destination = null, string? prefix = null)
+    public override IEnumerable<(string name, Parameter parameter)> named_parameters(bool recurse = true)
     {
-        // Who holds the tensors may write to their memory, as TorchSharp's own load() does.
+        // Who holds the tensors may write to their memory, as TorchSharp's own load() does. It takes a state dict first, and
+        // every state dict comes by here; that of a Sequential comes by nothing else.
         mayHaveChanged = true;
-        return base.state_dict(destination, prefix);
+        return base.named_parameters(recurse);
     }
 
     /// <summary>Copies a state dict into this layer. One of a deployed layer makes this layer deployed.</summary>
@@ -230,6 +246,35 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         PrepareToLoad(source, prefix: "");
         return base.load_state_dict(source, strict, skip);
     }
+
+    /// <summary>Why weights of this shape cannot be packed, or null.</summary>
+    internal static string? WhyUnpackable(long[] weightShape)
+    {
+        long rowSize = weightShape.Skip(1).Aggregate(1L, (product, size) => product * size);
+        return weightShape.Any(size => size < 1) || weightShape[0] > int.MaxValue || rowSize > PackedTernaryWeights.MaxColumns
+            || weightShape[0] * rowSize > int.MaxValue
+            ? $"Expected weights of at least 1 output and 1 to {PackedTernaryWeights.MaxColumns} inputs, at most {int.MaxValue} "
+                + $"together, got ({string.Join(", ", weightShape)})."
+            : null;
+    }
+
+    /// <summary>Makes another object the latent weights, or none. The former one is not disposed.</summary>
+    internal void Rebind(Parameter? weight)
+    {
+        lock (gate)
+        {
+            latent = weight;
+            ConditionallyRegisterParameter(WeightKey, weight);
+            DropPacked();
+        }
+    }
+
+    /// <summary>The weights may have been written to in a way that nothing counts.</summary>
+    internal void MayHaveChanged() => mayHaveChanged = true;
+
+    /// <summary>The buffers of a deployed layer, by key.</summary>
+    internal (string Key, Tensor Value)[] DeployedBuffers =>
+        packed_weight is null ? [] : [(PackedKey, packed_weight), (ScaleKey, weight_scale!)];
 
     /// <summary>Brings the layer into the state that a state dict was taken in, before its values are copied.</summary>
     internal void PrepareToLoad(IReadOnlyDictionary<string, Tensor> source, string prefix)
@@ -342,6 +387,17 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
             return false;
         plainBias = bias;
         return true;
+    }
+
+    private static Parameter NewWeights(long[] weightShape, InitMethod initMethod, Device? device, ScalarType? dtype)
+    {
+        ArgumentNullException.ThrowIfNull(weightShape);
+        if (WhyUnpackable(weightShape) is string why)
+            throw new ArgumentException(why);
+        Parameter weight = nn.Parameter(empty(weightShape, dtype, device));
+        using (no_grad())
+            Initialization.Fill(weight, initMethod);
+        return weight;
     }
 
     private static void Copy(byte* source, byte* target, long byteCount) =>
@@ -461,6 +517,7 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
             DropPacked();
         }
         base.train(false);
+        Redeployed?.Invoke();
     }
 
     private void DropPacked()

@@ -51,6 +51,17 @@ public sealed class BitLinear : BitLayerBase
         RegisterComponents();
     }
 
+    /// <summary>Creates a layer around the parameters of another: the same objects, with their device and type.</summary>
+    internal BitLinear(Parameter weight, Parameter? bias, BitQuantConfig? config, bool subLN)
+        : base(nameof(BitLinear), (Parameter)weight.DetachFromDisposeScope(), config)
+    {
+        (out_features, in_features) = (weight.size(0), weight.size(1));
+        offset = (Parameter?)bias?.DetachFromDisposeScope();
+        rms_norm = subLN ? new RMSNorm(in_features, device: weight.device, dtype: weight.dtype) : null;
+        rms_norm?.weight.DetachFromDisposeScope();
+        RegisterComponents();
+    }
+
     /// <summary>K, the size of the input's last dimension.</summary>
     public long in_features { get; }
 
@@ -71,6 +82,21 @@ public sealed class BitLinear : BitLayerBase
 
     /// <summary>Whether the input is normalized first.</summary>
     public bool HasSubLN => rms_norm is not null;
+
+    internal RMSNorm? Norm => rms_norm;
+
+    /// <summary>Makes other objects the parameters, or none. The former ones are not disposed.</summary>
+    internal void Rebind(Parameter? weight, Parameter? bias)
+    {
+        RebindBias(bias);
+        Rebind(weight);
+    }
+
+    internal void RebindBias(Parameter? value)
+    {
+        offset = value;
+        ConditionallyRegisterParameter(nameof(bias), value);
+    }
 
     /// <summary>Multiplies.</summary>
     /// <param name="input">(*, in_features), float32, float16, bfloat16 or float64, on the layer's device; any rank from 1,

@@ -97,6 +97,8 @@ public static class BitModules
         {
             if (child is BitLayerBase layer)
                 yield return (path, layer);
+            else if (child is Graft graft)
+                yield return (path[..^Graft.ChildName.Length].TrimEnd('.'), graft.Layer);
         }
     }
 }

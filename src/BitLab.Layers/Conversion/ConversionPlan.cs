@@ -1,0 +1,161 @@
+using System.IO.Enumeration;
+using TorchSharp;
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace BitLab.Layers;
+
+/// <summary>What a conversion will do, decided before anything is changed.</summary>
+internal sealed class ConversionPlan
+{
+    private readonly ConversionOptions options;
+    private readonly ModuleSurgery surgery;
+    private readonly List<ConversionRow> rows = [];
+    private readonly List<string> notes = [];
+    private readonly List<(string Path, Linear Linear, bool IsGraft)> steps = [];
+
+    public ConversionPlan(nn.Module model, ConversionOptions options)
+    {
+        this.options = options;
+        surgery = new ModuleSurgery(model);
+        // The layers that first and last are meant among: linear ones, ternary already or not.
+        TreeModule[] linears = [.. surgery.Tree.Where(found => found.Module is Linear or BitLinear)];
+        foreach (TreeModule found in surgery.Tree)
+        {
+            switch (found.Module)
+            {
+                case Linear linear when Graft.IsOn(linear):
+                    AddRow(found, linear.weight, linear.parameters(), ConversionOutcome.AlreadyTernary, "by a graft");
+                    break;
+                case Linear linear:
+                    Decide(found, linear, isFirst: linears[0] == found, isLast: linears[^1] == found);
+                    break;
+                case BitLayerBase layer:
+                    AddRow(found, layer.weight, layer.parameters(), ConversionOutcome.AlreadyTernary, "");
+                    break;
+                case nn.Module native when NativeLayers.WhyNot(native) is string why:
+                    Parameter[] parameters = [.. native.parameters()];
+                    AddRow(found, parameters.Length == 1 ? parameters[0] : null, parameters, ConversionOutcome.NotConvertible, why);
+                    break;
+            }
+        }
+        foreach ((Linear linear, string holder) in surgery.Strays)
+        {
+            notes.Add($"{holder} holds a Linear({linear.in_features}, {linear.out_features}) that is no child of the model, "
+                + "neither trained nor saved with it: left alone.");
+        }
+        foreach (string pattern in options.Skip)
+        {
+            if (!surgery.Tree.Any(found => Matches(found.Path, pattern)))
+                notes.Add($"Skip: '{pattern}' is the path of no module.");
+        }
+        if (rows.Any(row => row.Outcome == ConversionOutcome.Grafted))
+        {
+            notes.Add("Grafted layers answer to layer.call(x); layer.forward(x) passes the graft by and multiplies floats.");
+        }
+    }
+
+    /// <summary>Does it, all or nothing.</summary>
+    public ConversionReport CarryOut()
+    {
+        var done = new List<Conversion>();
+        try
+        {
+            // What can fail comes first: a layer in eval mode packs its weights.
+            foreach ((string path, Linear linear, bool isGraft) in steps)
+                done.Add(new Conversion(path, linear, isGraft ? null : surgery.Holders(linear), options));
+            foreach (Conversion conversion in done)
+                conversion.CarryOut();
+            nn.Module root = surgery.Tree[0].Module;
+            var left = new HashSet<nn.Module>(root.named_modules().Select(named => named.module), ReferenceEqualityComparer.Instance);
+            if (done.FirstOrDefault(conversion => !conversion.IsGraft && left.Contains(conversion.Linear)) is Conversion failed)
+                throw new NotSupportedException($"'{failed.Path}' cannot be replaced: its parent keeps it where no field holds it.");
+        }
+        catch
+        {
+            foreach (Conversion conversion in done.AsEnumerable().Reverse())
+                conversion.Undo();
+            throw;
+        }
+        return new ConversionReport(rows, notes, Undo);
+
+        void Undo()
+        {
+            if (done.FirstOrDefault(conversion => conversion.IsDeployed) is Conversion deployed)
+                throw new InvalidOperationException($"'{deployed.Path}' is deployed: its float weights are freed, so there is no way back.");
+            foreach (Conversion conversion in done.AsEnumerable().Reverse())
+                conversion.Undo();
+        }
+    }
+
+    private void Decide(TreeModule found, Linear linear, bool isFirst, bool isLast)
+    {
+        if (WhyKept(found, linear, isFirst, isLast) is string kept)
+        {
+            AddRow(found, linear.weight, linear.parameters(), ConversionOutcome.Kept, kept);
+        }
+        else if (WhyImpossible(linear) is string impossible)
+        {
+            AddRow(found, linear.weight, linear.parameters(), ConversionOutcome.NotConvertible, impossible);
+        }
+        else
+        {
+            string? fixture = surgery.Tree[0].Module == linear
+                ? "the model itself, which its caller holds"
+                : surgery.Holders(linear).Select(slot => slot.WhyNot(typeof(BitLinear))).FirstOrDefault(why => why is not null);
+            steps.Add((found.Path, linear, fixture is not null));
+            AddRow(
+                found, linear.weight, linear.parameters(),
+                fixture is null ? ConversionOutcome.Replaced : ConversionOutcome.Grafted, fixture ?? "");
+        }
+    }
+
+    private string? WhyKept(TreeModule found, Linear linear, bool isFirst, bool isLast)
+    {
+        string[] pathsAbove = [.. surgery.Tree.Where(m => m.Path.Length > 0 && (found.Path + ".").StartsWith(m.Path + ".", StringComparison.Ordinal)).Select(m => m.Path)];
+        if (options.Skip.FirstOrDefault(pattern => pathsAbove.Any(path => Matches(path, pattern))) is string skipped)
+            return $"Skip: '{skipped}'";
+        if (options.SkipTypes.FirstOrDefault(type => found.Above.Append(linear).Any(type.IsInstanceOfType)) is Type skippedType)
+            return $"SkipTypes: {skippedType.Name}";
+        if (linear.weight.numel() < options.MinWeights)
+            return $"MinWeights: {options.MinWeights}";
+        if (isLast && options.KeepLast)
+            return "the last layer (KeepLast)";
+        return isFirst && options.KeepFirst ? "the first layer (KeepFirst)" : null;
+    }
+
+    private string? WhyImpossible(Linear linear)
+    {
+        Parameter weight = linear.weight;
+        if (!weight.is_floating_point())
+            return $"its weights are {weight.dtype}, not floats";
+        if (BitLayerBase.WhyUnpackable(weight.shape) is string why)
+            return why;
+        // Deploying frees the float weights, which another module would go on using.
+        foreach (TreeModule other in surgery.Tree)
+        {
+            if (other.Module == linear || other.Module is Sequential)
+                continue;
+            foreach ((string name, Parameter parameter) in other.Module.named_parameters(recurse: false))
+            {
+                if (ReferenceEquals(parameter, weight) || parameter.Handle == weight.Handle)
+                    return $"its weight is {(other.Path.Length == 0 ? "" : other.Path + ".")}{name} too";
+            }
+        }
+        return null;
+    }
+
+    private void AddRow(TreeModule found, Parameter? weight, IEnumerable<Parameter> parameters, ConversionOutcome outcome, string why)
+    {
+        long bytes = parameters.Sum(parameter => parameter.numel() * parameter.element_size()), after = bytes;
+        if (outcome is ConversionOutcome.Replaced or ConversionOutcome.Grafted)
+        {
+            after += BitLinear.DeployedBytes(weight!.shape, options.Config) - (weight.numel() * weight.element_size());
+            if (options.SubLN)
+                after += weight.size(1) * weight.element_size();
+        }
+        rows.Add(new ConversionRow(found.Path, found.Module.GetType().Name, weight?.shape ?? [], bytes, after, outcome, why));
+    }
+
+    private static bool Matches(string path, string pattern) => FileSystemName.MatchesSimpleExpression(pattern, path, ignoreCase: false);
+}
