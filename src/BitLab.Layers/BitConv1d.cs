@@ -1,5 +1,6 @@
 using BitLab.Core;
 using TorchSharp;
+using TorchSharp.Modules;
 using static TorchSharp.torch;
 
 namespace BitLab.Layers;
@@ -76,6 +77,13 @@ public sealed class BitConv1d : BitConvBase
         : base(
             nameof(BitConv1d), inputChannels, outputChannels, [kernelSize], [stride], null, padding, [dilation], paddingMode,
             groups, hasBias, device, dtype, config, initMethod)
+    {
+        RegisterComponents();
+    }
+
+    /// <summary>Creates a layer around the parameters of another: the same objects, with their device and type.</summary>
+    internal BitConv1d(Conv1d former, BitQuantConfig? config)
+        : base(nameof(BitConv1d), former, config)
     {
         RegisterComponents();
     }

@@ -1,5 +1,6 @@
 using BitLab.Core;
 using TorchSharp;
+using TorchSharp.Modules;
 using static TorchSharp.torch;
 
 namespace BitLab.Layers;
@@ -146,6 +147,13 @@ public sealed class BitConv2d : BitConvBase
         : base(
             nameof(BitConv2d), inputChannels, outputChannels, Pair(kernelSize, 1), Pair(stride, 1), null, padding,
             Pair(dilation, 1), paddingMode, groups, hasBias, device, dtype, config, initMethod)
+    {
+        RegisterComponents();
+    }
+
+    /// <summary>Creates a layer around the parameters of another: the same objects, with their device and type.</summary>
+    internal BitConv2d(Conv2d former, BitQuantConfig? config)
+        : base(nameof(BitConv2d), former, config)
     {
         RegisterComponents();
     }

@@ -1,6 +1,7 @@
 using BitLab.Core;
 using TorchSharp;
 using TorchSharp.Modules;
+using TorchSharp.Utils;
 using static TorchSharp.torch;
 
 namespace BitLab.Layers;
@@ -26,6 +27,7 @@ public abstract unsafe class BitConvBase : BitLayerBase
     private readonly long[] before;
     private readonly long[] behind;
 
+    [ComponentName(Name = nameof(bias))]
     private Parameter? offset;
 
     private protected BitConvBase(
@@ -44,8 +46,41 @@ public abstract unsafe class BitConvBase : BitLayerBase
         ScalarType? dtype,
         BitQuantConfig? config,
         InitMethod initMethod)
-        : base(name, WeightShape(inputChannels, outputChannels, kernelSize, groups), config, initMethod, device, dtype)
+        : this(
+            name, NewWeights(WeightShape(inputChannels, outputChannels, kernelSize, groups), initMethod, device, dtype),
+            stride, padding, paddingType, dilation, paddingMode, groups, config)
     {
+        if (!hasBias)
+            return;
+        offset = nn.Parameter(zeros(outputChannels, dtype, device));
+        register_parameter(nameof(bias), offset);
+    }
+
+    /// <summary>Creates a layer around the parameters of another: the same objects, with their device and type.</summary>
+    private protected BitConvBase(string name, Convolution former, BitQuantConfig? config)
+        : this(
+            name, (Parameter)former.weight.DetachFromDisposeScope(), former.stride, former.padding, former.padding_type,
+            former.dilation, former.padding_mode, former.groups, config)
+    {
+        if (former.bias is null)
+            return;
+        offset = (Parameter)former.bias.DetachFromDisposeScope();
+        register_parameter(nameof(bias), offset);
+    }
+
+    private BitConvBase(
+        string name,
+        Parameter weight,
+        long[] stride,
+        long[]? padding,
+        Padding? paddingType,
+        long[] dilation,
+        PaddingModes paddingMode,
+        long groups,
+        BitQuantConfig? config)
+        : base(name, weight, config)
+    {
+        long[] shape = weight.shape, kernelSize = shape[2..];
         CheckSizes(nameof(stride), stride, atLeast: 1);
         CheckSizes(nameof(dilation), dilation, atLeast: 1);
         if (padding is not null)
@@ -57,7 +92,7 @@ public abstract unsafe class BitConvBase : BitLayerBase
         }
         if (paddingType == Padding.Same && stride.Any(size => size != 1))
             throw new ArgumentException($"Padding.Same needs a stride of 1, not ({string.Join(", ", stride)}).", nameof(stride));
-        (in_channels, out_channels, this.groups) = (inputChannels, outputChannels, groups);
+        (in_channels, out_channels, this.groups) = (shape[1] * groups, shape[0], groups);
         (this.kernelSize, strides, paddings, dilations) = (kernelSize, stride, padding, dilation);
         (padding_type, padding_mode) = (paddingType, paddingMode);
         before = padding ?? new long[kernelSize.Length];
@@ -68,11 +103,7 @@ public abstract unsafe class BitConvBase : BitLayerBase
             before = [.. kernelSize.Select((size, i) => dilation[i] * (size - 1) / 2)];
             behind = [.. kernelSize.Select((size, i) => (dilation[i] * (size - 1)) - before[i])];
         }
-        LayerName = $"{name}({inputChannels}, {outputChannels}, {string.Join("x", kernelSize)})";
-        if (!hasBias)
-            return;
-        offset = nn.Parameter(zeros(outputChannels, dtype, device));
-        register_parameter(nameof(bias), offset);
+        LayerName = $"{name}({in_channels}, {out_channels}, {string.Join("x", kernelSize)})";
     }
 
     /// <summary>Channels of the input.</summary>
@@ -112,6 +143,14 @@ public abstract unsafe class BitConvBase : BitLayerBase
             offset = value;
             ConditionallyRegisterParameter(nameof(bias), value);
         }
+    }
+
+    /// <inheritdoc/>
+    internal override void Rebind(Parameter? weight, Parameter? bias)
+    {
+        offset = bias;
+        ConditionallyRegisterParameter(nameof(this.bias), bias);
+        Rebind(weight);
     }
 
     /// <summary>Convolves.</summary>

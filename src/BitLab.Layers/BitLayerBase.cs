@@ -258,8 +258,11 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
             : null;
     }
 
+    /// <summary>Makes other objects the parameters, or none. The former ones are not disposed.</summary>
+    internal virtual void Rebind(Parameter? weight, Parameter? bias) => Rebind(weight);
+
     /// <summary>Makes another object the latent weights, or none. The former one is not disposed.</summary>
-    internal void Rebind(Parameter? weight)
+    private protected void Rebind(Parameter? weight)
     {
         lock (gate)
         {
@@ -389,7 +392,7 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         return true;
     }
 
-    private static Parameter NewWeights(long[] weightShape, InitMethod initMethod, Device? device, ScalarType? dtype)
+    private protected static Parameter NewWeights(long[] weightShape, InitMethod initMethod, Device? device, ScalarType? dtype)
     {
         ArgumentNullException.ThrowIfNull(weightShape);
         if (WhyUnpackable(weightShape) is string why)

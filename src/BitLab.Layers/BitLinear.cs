@@ -85,8 +85,8 @@ public sealed class BitLinear : BitLayerBase
 
     internal RMSNorm? Norm => rms_norm;
 
-    /// <summary>Makes other objects the parameters, or none. The former ones are not disposed.</summary>
-    internal void Rebind(Parameter? weight, Parameter? bias)
+    /// <inheritdoc/>
+    internal override void Rebind(Parameter? weight, Parameter? bias)
     {
         RebindBias(bias);
         Rebind(weight);

@@ -4,31 +4,38 @@ using static TorchSharp.torch;
 
 namespace BitLab.Layers;
 
-/// <summary>One Linear's conversion: prepared by the constructor, carried out, undone.</summary>
+/// <summary>One layer's conversion: prepared by the constructor, carried out, undone.</summary>
 internal sealed class Conversion
 {
     private readonly IReadOnlyList<Slot>? holders;
-    private readonly BitLinear layer;
+    private readonly BitLayerBase layer;
     private readonly List<Slot> changed = [];
     private Graft? graft;
     private bool hasHooks;
 
-    /// <param name="path">Where the Linear is.</param>
-    /// <param name="linear">What to convert.</param>
-    /// <param name="holders">The places that get a BitLinear instead, or null for a graft.</param>
+    /// <param name="path">Where the layer is.</param>
+    /// <param name="former">What to convert: a <c>Linear</c>, <c>Conv1d</c> or <c>Conv2d</c>.</param>
+    /// <param name="holders">The places that get the ternary layer instead, or null for a graft on a <c>Linear</c>.</param>
     /// <param name="options">Into what.</param>
     /// <exception cref="BitLab.Core.QuantizationException">In eval mode, a weight is NaN or infinite.</exception>
-    public Conversion(string path, Linear linear, IReadOnlyList<Slot>? holders, ConversionOptions options)
+    public Conversion(
+        string path, nn.Module<Tensor, Tensor> former, IReadOnlyList<Slot>? holders, ConversionOptions options)
     {
         Path = path;
-        Linear = linear;
+        Former = former;
         this.holders = holders;
-        layer = new BitLinear(linear.weight, linear.bias, options.Config, options.SubLN);
+        layer = former switch
+        {
+            Conv1d convolution => new BitConv1d(convolution, options.Config),
+            Conv2d convolution => new BitConv2d(convolution, options.Config),
+            Linear linear => new BitLinear(linear.weight, linear.bias, options.Config, options.SubLN),
+            _ => throw new ArgumentException($"{former.GetType().Name} has no ternary twin.", nameof(former)),
+        };
         if (path.Length > 0)
             layer.LayerName = path;
         try
         {
-            layer.train(linear.training);
+            layer.train(former.training);
         }
         catch
         {
@@ -39,7 +46,7 @@ internal sealed class Conversion
 
     public string Path { get; }
 
-    public Linear Linear { get; }
+    public nn.Module<Tensor, Tensor> Former { get; }
 
     public bool IsGraft => holders is null;
 
@@ -49,7 +56,7 @@ internal sealed class Conversion
     {
         if (holders is null)
         {
-            graft = new Graft(Linear, layer);
+            graft = new Graft((Linear)Former, (BitLinear)layer);
             return;
         }
         foreach (Slot holder in holders)
@@ -57,14 +64,14 @@ internal sealed class Conversion
             holder.Value = layer;
             changed.Add(holder);
         }
-        // The Linear has the parameters still, for who reads them; who calls it would miss the conversion.
-        TorchSharpInternals.ExchangeHooks(Linear, layer);
+        // The former layer has the parameters still, for who reads them; who calls it would miss the conversion.
+        TorchSharpInternals.ExchangeHooks(Former, layer);
         hasHooks = true;
-        Linear.register_forward_pre_hook((_, _) => throw new InvalidOperationException(
-            $"This Linear was '{Path}' of a model in which a BitLinear has taken its place: call that one."));
+        Former.register_forward_pre_hook((_, _) => throw new InvalidOperationException(
+            $"This {Former.GetType().Name} was '{Path}' of a model in which a {layer.GetType().Name} has taken its place: call that one."));
     }
 
-    /// <summary>Puts the Linear back. Nothing happens where it was not carried out, or only in part, to what was not.</summary>
+    /// <summary>Puts the former layer back. Nothing happens where it was not carried out, or only in part, to what was not.</summary>
     public void Undo()
     {
         if (graft is not null)
@@ -73,17 +80,13 @@ internal sealed class Conversion
             return;
         }
         foreach (Slot holder in changed)
-            holder.Value = Linear;
+            holder.Value = Former;
         if (hasHooks)
         {
-            TorchSharpInternals.ExchangeHooks(Linear, layer);
+            TorchSharpInternals.ExchangeHooks(Former, layer);
             // A cast or a move may have made them others.
-            TorchSharpInternals.Weight(Linear) = layer.weight;
-            TorchSharpInternals.Parameters(Linear)[nameof(Linear.weight)] = layer.weight!;
-            TorchSharpInternals.Bias(Linear) = layer.bias;
-            if (layer.bias is not null)
-                TorchSharpInternals.Parameters(Linear)[nameof(Linear.bias)] = layer.bias;
-            Linear.train(layer.training);
+            TorchSharpInternals.Rebind(Former, layer.weight, (layer as BitLinear)?.bias ?? (layer as BitConvBase)?.bias);
+            Former.train(layer.training);
         }
         Release();
     }

@@ -1,4 +1,5 @@
 using System.IO.Enumeration;
+using System.Reflection;
 using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
@@ -10,16 +11,18 @@ internal sealed class ConversionPlan
 {
     private readonly ConversionOptions options;
     private readonly ModuleSurgery surgery;
+    private readonly Dictionary<Type, WeightReaders?> readers = [];
     private readonly List<ConversionRow> rows = [];
     private readonly List<string> notes = [];
-    private readonly List<(string Path, Linear Linear, bool IsGraft)> steps = [];
+    private readonly List<(string Path, nn.Module<Tensor, Tensor> Former, bool IsGraft)> steps = [];
 
     public ConversionPlan(nn.Module model, ConversionOptions options)
     {
         this.options = options;
         surgery = new ModuleSurgery(model);
-        // The layers that first and last are meant among: linear ones, ternary already or not.
-        TreeModule[] linears = [.. surgery.Tree.Where(found => found.Module is Linear or BitLinear)];
+        // The layers that first and last are meant among, ternary already or not.
+        TreeModule[] layers = [.. surgery.Tree.Where(found => found.Module is BitLinear || IsWanted(found.Module)
+            || (options.Convolutions && found.Module is BitConvBase))];
         foreach (TreeModule found in surgery.Tree)
         {
             switch (found.Module)
@@ -27,8 +30,8 @@ internal sealed class ConversionPlan
                 case Linear linear when Graft.IsOn(linear):
                     AddRow(found, linear.weight, linear.parameters(), ConversionOutcome.AlreadyTernary, "by a graft");
                     break;
-                case Linear linear:
-                    Decide(found, linear, isFirst: linears[0] == found, isLast: linears[^1] == found);
+                case nn.Module<Tensor, Tensor> layer when IsWanted(layer):
+                    Decide(found, layer, isFirst: layers[0] == found, isLast: layers[^1] == found);
                     break;
                 case BitLayerBase layer:
                     AddRow(found, layer.weight, layer.parameters(), ConversionOutcome.AlreadyTernary, "");
@@ -62,13 +65,13 @@ internal sealed class ConversionPlan
         try
         {
             // What can fail comes first: a layer in eval mode packs its weights.
-            foreach ((string path, Linear linear, bool isGraft) in steps)
-                done.Add(new Conversion(path, linear, isGraft ? null : surgery.Holders(linear), options));
+            foreach ((string path, nn.Module<Tensor, Tensor> former, bool isGraft) in steps)
+                done.Add(new Conversion(path, former, isGraft ? null : surgery.Holders(former), options));
             foreach (Conversion conversion in done)
                 conversion.CarryOut();
             nn.Module root = surgery.Tree[0].Module;
             var left = new HashSet<nn.Module>(root.named_modules().Select(named => named.module), ReferenceEqualityComparer.Instance);
-            if (done.FirstOrDefault(conversion => !conversion.IsGraft && left.Contains(conversion.Linear)) is Conversion failed)
+            if (done.FirstOrDefault(conversion => !conversion.IsGraft && left.Contains(conversion.Former)) is Conversion failed)
                 throw new NotSupportedException($"'{failed.Path}' cannot be replaced: its parent keeps it where no field holds it.");
         }
         catch
@@ -88,53 +91,57 @@ internal sealed class ConversionPlan
         }
     }
 
-    private void Decide(TreeModule found, Linear linear, bool isFirst, bool isLast)
+    private bool IsWanted(nn.Module module) => module is Linear || (options.Convolutions && module is Conv1d or Conv2d);
+
+    private void Decide(TreeModule found, nn.Module<Tensor, Tensor> layer, bool isFirst, bool isLast)
     {
-        if (WhyKept(found, linear, isFirst, isLast) is string kept)
-        {
-            AddRow(found, linear.weight, linear.parameters(), ConversionOutcome.Kept, kept);
-        }
-        else if (WhyImpossible(linear) is string impossible)
-        {
-            AddRow(found, linear.weight, linear.parameters(), ConversionOutcome.NotConvertible, impossible);
-        }
-        else
-        {
-            string? fixture = surgery.Tree[0].Module == linear
-                ? "the model itself, which its caller holds"
-                : surgery.Holders(linear).Select(slot => slot.WhyNot(typeof(BitLinear))).FirstOrDefault(why => why is not null);
-            steps.Add((found.Path, linear, fixture is not null));
-            AddRow(
-                found, linear.weight, linear.parameters(),
-                fixture is null ? ConversionOutcome.Replaced : ConversionOutcome.Grafted, fixture ?? "");
-        }
+        Parameter weight = (layer as Linear)?.weight ?? ((Convolution)layer).weight;
+        string? fixture = surgery.Tree[0].Module == layer
+            ? "the model itself, which its caller holds"
+            : surgery.Holders(layer).Select(slot => slot.WhyNot(TwinOf(layer))).FirstOrDefault(why => why is not null);
+        (ConversionOutcome outcome, string why) =
+            WhyKept(found, layer, weight, isFirst, isLast) is string kept ? (ConversionOutcome.Kept, kept)
+            : WhyImpossible(found, weight) is string impossible ? (ConversionOutcome.NotConvertible, impossible)
+            : fixture is null ? (ConversionOutcome.Replaced, "")
+            : layer is Linear ? (ConversionOutcome.Grafted, fixture)
+            : (ConversionOutcome.NotConvertible, $"{fixture}: declare it as Module<Tensor, Tensor>");
+        if (outcome is ConversionOutcome.Replaced or ConversionOutcome.Grafted)
+            steps.Add((found.Path, layer, outcome == ConversionOutcome.Grafted));
+        AddRow(found, weight, layer.parameters(), outcome, why);
     }
 
-    private string? WhyKept(TreeModule found, Linear linear, bool isFirst, bool isLast)
+    private static Type TwinOf(nn.Module layer) =>
+        layer is Linear ? typeof(BitLinear) : layer is Conv1d ? typeof(BitConv1d) : typeof(BitConv2d);
+
+    private string? WhyKept(TreeModule found, nn.Module layer, Parameter weight, bool isFirst, bool isLast)
     {
         string[] pathsAbove = [.. surgery.Tree.Where(m => m.Path.Length > 0 && (found.Path + ".").StartsWith(m.Path + ".", StringComparison.Ordinal)).Select(m => m.Path)];
         if (options.Skip.FirstOrDefault(pattern => pathsAbove.Any(path => Matches(path, pattern))) is string skipped)
             return $"Skip: '{skipped}'";
-        if (options.SkipTypes.FirstOrDefault(type => found.Above.Append(linear).Any(type.IsInstanceOfType)) is Type skippedType)
+        if (options.SkipTypes.FirstOrDefault(type => found.Above.Append(layer).Any(type.IsInstanceOfType)) is Type skippedType)
             return $"SkipTypes: {skippedType.Name}";
-        if (linear.weight.numel() < options.MinWeights)
+        if (weight.numel() < options.MinWeights)
             return $"MinWeights: {options.MinWeights}";
         if (isLast && options.KeepLast)
             return "the last layer (KeepLast)";
         return isFirst && options.KeepFirst ? "the first layer (KeepFirst)" : null;
     }
 
-    private string? WhyImpossible(Linear linear)
+    private string? WhyImpossible(TreeModule found, Parameter weight)
     {
-        Parameter weight = linear.weight;
         if (!weight.is_floating_point())
             return $"its weights are {weight.dtype}, not floats";
         if (BitLayerBase.WhyUnpackable(weight.shape) is string why)
             return why;
+        foreach (TreeModule above in surgery.Tree.Where(module => found.Above.Contains(module.Module, ReferenceEqualityComparer.Instance)))
+        {
+            if (Reads(above.Module, found))
+                return $"{above.Module.GetType().Name}.forward reads its weight itself";
+        }
         // Deploying frees the float weights, which another module would go on using.
         foreach (TreeModule other in surgery.Tree)
         {
-            if (other.Module == linear || other.Module is Sequential)
+            if (other.Module == found.Module || other.Module is Sequential)
                 continue;
             foreach ((string name, Parameter parameter) in other.Module.named_parameters(recurse: false))
             {
@@ -145,13 +152,24 @@ internal sealed class ConversionPlan
         return null;
     }
 
+    // What comes from no field of its own is taken for any of the module's children.
+    private bool Reads(nn.Module module, TreeModule layer)
+    {
+        Type type = module.GetType();
+        if (!readers.TryGetValue(type, out WeightReaders? reader))
+            readers[type] = reader = WeightReaders.Of(type);
+        return reader is not null
+            && (surgery.Holders(layer.Module).Any(slot => slot.Field is FieldInfo field && reader.Fields.Contains(field))
+                || (reader.ReadsOthers && layer.Above[^1] == module));
+    }
+
     private void AddRow(TreeModule found, Parameter? weight, IEnumerable<Parameter> parameters, ConversionOutcome outcome, string why)
     {
         long bytes = parameters.Sum(parameter => parameter.numel() * parameter.element_size()), after = bytes;
         if (outcome is ConversionOutcome.Replaced or ConversionOutcome.Grafted)
         {
-            after += BitLinear.DeployedBytes(weight!.shape, options.Config) - (weight.numel() * weight.element_size());
-            if (options.SubLN)
+            after += BitLayerBase.DeployedBytes(weight!.shape, options.Config) - (weight.numel() * weight.element_size());
+            if (options.SubLN && found.Module is Linear)
                 after += weight.size(1) * weight.element_size();
         }
         rows.Add(new ConversionRow(found.Path, found.Module.GetType().Name, weight?.shape ?? [], bytes, after, outcome, why));

@@ -9,7 +9,8 @@ namespace BitLab.Layers;
 /// <summary>A module in a tree, by its first path.</summary>
 internal sealed record TreeModule(string Path, nn.Module Module, IReadOnlyList<nn.Module> Above);
 
-/// <summary>Finds a model's modules and every place in memory that holds one of its <c>Linear</c>s.</summary>
+/// <summary>Finds a model's modules and every place in memory that holds one of its linear layers and
+/// convolutions.</summary>
 /// <remarks>TorchSharp's own containers are not special: what <c>Sequential</c>, <c>ModuleList</c>, <c>ModuleDict</c> and
 /// <c>register_module</c> keep are fields with lists and dictionaries in them, as a user's may be, and are found in the same
 /// way.</remarks>
@@ -23,7 +24,7 @@ internal sealed class ModuleSurgery
 
     private readonly HashSet<object> visited = new(ReferenceEqualityComparer.Instance);
     private readonly Dictionary<nn.Module, TreeModule> byModule = new(ReferenceEqualityComparer.Instance);
-    private readonly Dictionary<Linear, List<Slot>> holders = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<nn.Module, List<Slot>> holders = new(ReferenceEqualityComparer.Instance);
     private readonly List<TreeModule> tree = [];
     private readonly Stack<object> pending = new();
 
@@ -41,10 +42,10 @@ internal sealed class ModuleSurgery
 
     /// <summary>The <c>Linear</c>s that fields hold and that are no children of the model.</summary>
     public IEnumerable<(Linear Linear, string Holder)> Strays =>
-        holders.Where(held => !byModule.ContainsKey(held.Key)).Select(held => (held.Key, held.Value[0].Name));
+        holders.Where(held => held.Key is Linear && !byModule.ContainsKey(held.Key)).Select(held => ((Linear)held.Key, held.Value[0].Name));
 
-    /// <summary>The places that hold a <c>Linear</c>.</summary>
-    public IReadOnlyList<Slot> Holders(Linear linear) => holders.TryGetValue(linear, out List<Slot>? slots) ? slots : [];
+    /// <summary>The places that hold a <c>Linear</c> or a convolution.</summary>
+    public IReadOnlyList<Slot> Holders(nn.Module layer) => holders.TryGetValue(layer, out List<Slot>? slots) ? slots : [];
 
     private void AddToTree(nn.Module module, string path, IReadOnlyList<nn.Module> above)
     {
@@ -64,7 +65,7 @@ internal sealed class ModuleSurgery
         switch (value)
         {
             // Nobody's fields, and its hooks' closures are the caller's.
-            case Linear:
+            case Linear or Convolution:
                 return;
             case Delegate callback:
                 foreach (Delegate single in callback.GetInvocationList())
@@ -115,10 +116,11 @@ internal sealed class ModuleSurgery
         object? value = slot.Value;
         if (value is null || !CanHoldModules(value.GetType()))
             return;
-        if (value is Linear linear)
+        if (value is Linear or Convolution)
         {
-            if (!holders.TryGetValue(linear, out List<Slot>? slots))
-                holders[linear] = slots = [];
+            var layer = (nn.Module)value;
+            if (!holders.TryGetValue(layer, out List<Slot>? slots))
+                holders[layer] = slots = [];
             slots.Add(slot);
         }
         else if (value.GetType().IsValueType)

@@ -17,6 +17,9 @@ internal abstract class Slot
 
     public abstract object? Value { get; set; }
 
+    /// <summary>The field that it is, or that it is in, or null.</summary>
+    public virtual FieldInfo? Field => null;
+
     /// <summary>Why it cannot hold something else of this type, or null.</summary>
     public string? WhyNot(Type type) =>
         IsFixed ? $"{Name} cannot be changed"
@@ -33,6 +36,8 @@ internal sealed class FieldSlot(object owner, FieldInfo fieldInfo, bool isFixed)
     public override string Name => $"{fieldInfo.DeclaringType!.Name}.{fieldInfo.Name.Split('>')[0].TrimStart('<')}";
 
     public override bool IsFixed => isFixed;
+
+    public override FieldInfo? Field => fieldInfo;
 
     public override object? Value
     {

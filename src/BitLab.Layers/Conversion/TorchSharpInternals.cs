@@ -16,6 +16,8 @@ internal static class TorchSharpInternals
     [
         (typeof(Linear), "_weight"),
         (typeof(Linear), "_bias"),
+        (typeof(Convolution), "_weight"),
+        (typeof(Convolution), "_bias"),
         (typeof(nn.Module), "_internal_params"),
         (typeof(nn.Module), "_internal_buffers"),
         (typeof(nn.HookableModule<PreHook, PostHook>), "pre_hooks"),
@@ -44,6 +46,25 @@ internal static class TorchSharpInternals
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_bias")]
     public static extern ref Parameter? Bias(Linear linear);
+
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_weight")]
+    private static extern ref Parameter? Weight(Convolution convolution);
+
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_bias")]
+    private static extern ref Parameter? Bias(Convolution convolution);
+
+    /// <summary>Makes other objects the parameters of a <c>Linear</c> or a convolution.</summary>
+    public static void Rebind(nn.Module module, Parameter? weight, Parameter? bias)
+    {
+        if (module is Linear linear)
+            (Weight(linear), Bias(linear)) = (weight, bias);
+        else
+            (Weight((Convolution)module), Bias((Convolution)module)) = (weight, bias);
+        if (weight is not null)
+            Parameters(module)["weight"] = weight;
+        if (bias is not null)
+            Parameters(module)["bias"] = bias;
+    }
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_internal_params")]
     public static extern ref OrderedDict<string, Parameter> Parameters(nn.Module module);
