@@ -21,8 +21,11 @@ public sealed class SafetensorsFile : IDisposable
     public const long MaxHeaderBytes = 100_000_000;
 
     private readonly SafeFileHandle file;
+    private readonly Lock mapping = new();
     private readonly Dictionary<string, SafetensorsEntry> entries = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> metadata = new(StringComparer.Ordinal);
+
+    private MappedFile? mapped;
 
     private SafetensorsFile(string path, SafeFileHandle file)
     {
@@ -74,8 +77,40 @@ public sealed class SafetensorsFile : IDisposable
         ReadExactly(bytes, entry.Offset, $"tensor '{entry.Name}'");
     }
 
+    /// <summary>A tensor's bytes where they lie in the system's file cache: nothing is read or copied before it is looked
+    /// at.</summary>
+    /// <param name="entry">One of <see cref="Entries"/>, with at least one byte.</param>
+    /// <returns>The bytes, which the caller disposes. They begin at a multiple of 64 in files that BitLab wrote, if the tensors
+    /// before them have a multiple of 64 bytes.</returns>
+    /// <exception cref="ArgumentException">The tensor is empty.</exception>
+    /// <exception cref="InvalidDataException">The file has become shorter.</exception>
+    public MappedBytes Map(SafetensorsEntry entry)
+    {
+        ArgumentNullException.ThrowIfNull(entry);
+        if (entry.ByteCount == 0)
+            throw new ArgumentException($"'{entry.Name}' has no bytes.", nameof(entry));
+        return new MappedBytes(Mapped(), entry.Offset, entry.ByteCount);
+    }
+
     /// <inheritdoc/>
-    public void Dispose() => file.Dispose();
+    public void Dispose()
+    {
+        file.Dispose();
+        mapped?.Dispose();
+    }
+
+    private MappedFile Mapped()
+    {
+        lock (mapping)
+        {
+            if (mapped is not null)
+                return mapped;
+            long end = entries.Values.Max(entry => entry.Offset + entry.ByteCount);
+            if (RandomAccess.GetLength(file) < end)
+                throw Damaged("it has become shorter");
+            return mapped = MappedFile.Of(file, end);
+        }
+    }
 
     private void ReadHeader()
     {
