@@ -281,8 +281,18 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
         return new PackedTernaryWeights(rows, columns, granularity, packing, owner, data, scales);
     }
 
-    /// <summary>New memory for weights that the caller fills in at once: trits and scales hold nothing of meaning yet.</summary>
-    internal static PackedTernaryWeights Allocate(int rows, int columns, Granularity granularity, WeightPacking packing)
+    /// <summary>New memory for weights that the caller fills in at once: scales hold nothing of meaning yet, trits are
+    /// zero.</summary>
+    internal static PackedTernaryWeights Allocate(int rows, int columns, Granularity granularity, WeightPacking packing) =>
+        Allocate(rows, columns, granularity, packing, fillFrom: 0);
+
+    /// <summary>The same of two bits, for a caller who writes every word of every row: only rows that the matrix lacks are
+    /// filled.</summary>
+    internal static PackedTernaryWeights AllocateForWholeRows(int rows, int columns, Granularity granularity) =>
+        Allocate(rows, columns, granularity, WeightPacking.TwoBit, fillFrom: rows / PanelLayout.PanelRows);
+
+    private static PackedTernaryWeights Allocate(
+        int rows, int columns, Granularity granularity, WeightPacking packing, int fillFrom)
     {
         CheckShape(rows, columns);
         long packedBytes = PanelLayout.ByteCount(rows, columns, packing);
@@ -292,7 +302,7 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
         HugePages.Advise(data, packedBytes);
         // Rows and columns that StoreRow never touches are padding, which is made of zero trits.
         byte zero = packing == WeightPacking.Dense ? DenseForm.Zero : PanelLayout.ZeroByte;
-        for (long offset = 0; offset < packedBytes; offset += 1 << 30)
+        for (long offset = fillFrom * PanelLayout.PanelBytes(columns, packing); offset < packedBytes; offset += 1 << 30)
             new Span<byte>(data + offset, (int)Math.Min(1 << 30, packedBytes - offset)).Fill(zero);
         return new PackedTernaryWeights(rows, columns, granularity, packing, buffer, data, (float*)(data + packedBytes));
     }
@@ -388,7 +398,8 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
             throw new ArgumentException($"({rows}, {columns}) has {(long)rows * columns} elements, got {length}.");
     }
 
-    private void StoreRow(int row, ReadOnlySpan<sbyte> trits)
+    /// <summary>Packs a row of weights of two bits, for who has just allocated them.</summary>
+    internal void StoreRow(int row, ReadOnlySpan<sbyte> trits)
     {
         byte* word = data + PanelLayout.RowOffset(row, Columns);
         ReadOnlySpan<uint> fours = MemoryMarshal.Cast<sbyte, uint>(trits);
@@ -403,7 +414,8 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
         }
     }
 
-    private void UnpackRow(int row, Span<sbyte> trits)
+    /// <summary>Unpacks a row of weights of two bits, for who has rented them.</summary>
+    internal void UnpackRow(int row, Span<sbyte> trits)
     {
         byte* word = data + PanelLayout.RowOffset(row, Columns);
         Span<uint> step = stackalloc uint[4];

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+
 namespace BitLab.Core;
 
 public sealed unsafe partial class BitNetCheckpoint
@@ -30,13 +32,30 @@ public sealed unsafe partial class BitNetCheckpoint
         long count = known.Shape.Aggregate(1L, (product, size) => product * size);
         if (values.Length != count)
             throw new ArgumentException($"'{name}' has {count} values, not {values.Length}.", nameof(values));
-        if (FloatDecoding.Decodes(tensor.Encoding) && tensor.Scale is null)
+        if (!FloatDecoding.Decodes(tensor.Encoding) || tensor.Scale is not null)
+        {
+            using PackedTernaryWeights weights = ReadTernary(name);
+            weights.Unpack(values);
+        }
+        else if (tensor.Order.IsAsItIs)
         {
             tensor.Decode(values);
-            return;
         }
-        using PackedTernaryWeights weights = ReadTernary(name);
-        weights.Unpack(values);
+        else
+        {
+            DecodeRows(tensor, (int)known.Shape[1], values);
+        }
+    }
+
+    private static void DecodeRows(CheckpointTensor tensor, int columns, Span<float> values)
+    {
+        using MappedBytes bytes = tensor.Map();
+        int rowBytes = (int)FloatDecoding.ByteCount(tensor.Encoding, columns);
+        for (int row = 0; row < values.Length / columns; row++)
+        {
+            ReadOnlySpan<byte> stored = bytes.Slice((long)tensor.Order.InFile(row) * rowBytes, rowBytes);
+            FloatDecoding.Decode(tensor.Encoding, stored, values.Slice(row * columns, columns));
+        }
     }
 
     /// <summary>Reads the weight of a linear layer as packed trits.</summary>
@@ -60,7 +79,9 @@ public sealed unsafe partial class BitNetCheckpoint
             TensorEncoding.Panels => ReadPanels(tensor, rows, columns, WeightPacking.TwoBit),
             TensorEncoding.DensePanels => ReadPanels(tensor, rows, columns, WeightPacking.Dense),
             TensorEncoding.HuggingFace => ReadHuggingFace(tensor, rows, columns),
-            _ => PackedTernaryWeights.Pack(ReadFloats(name), rows, columns, Granularity.PerTensor, name),
+            TensorEncoding.I2_S => ReadI2(tensor, rows, columns),
+            TensorEncoding.TQ1_0 or TensorEncoding.TQ2_0 => ReadBlocks(tensor, rows, columns),
+            _ => ReadMaster(tensor, rows, columns),
         };
         if (packing is null || packing == weights.Packing)
             return weights;
@@ -97,13 +118,85 @@ public sealed unsafe partial class BitNetCheckpoint
         float[] scales = ReadScales(tensor);
         if (Config.Quantization is null or { LinearClass: BitNetLinearClass.BitLinear })
             Invert(tensor, scales);
-        PackedTernaryWeights weights = PackedTernaryWeights.Allocate(rows, columns, GranularityOf(scales), WeightPacking.TwoBit);
-        scales.CopyTo(weights.RentedScales);
         using MappedBytes bytes = tensor.Map();
-        if (HuggingFacePacking.Unpack(bytes.Pointer, weights))
+        PackedTernaryWeights weights = Allocate(rows, columns, scales);
+        return HuggingFacePacking.Unpack(bytes.Pointer, weights) ? weights : throw NoTrit(tensor, weights);
+    }
+
+    private static PackedTernaryWeights ReadI2(CheckpointTensor tensor, int rows, int columns)
+    {
+        using MappedBytes bytes = tensor.Map();
+        float scale = BinaryPrimitives.ReadSingleLittleEndian(bytes.Slice(bytes.ByteCount - StridedPacking.I2TailBytes, sizeof(float)));
+        if (!float.IsFinite(scale))
+            throw Damaged(tensor, $"has the scale {scale}");
+        PackedTernaryWeights weights = Allocate(rows, columns, Multiplied(tensor, [scale]));
+        StridedPacking.Unpack(bytes.Pointer, tensor.Encoding, weights, tensor.Order);
+        return weights;
+    }
+
+    private static PackedTernaryWeights ReadBlocks(CheckpointTensor tensor, int rows, int columns)
+    {
+        using MappedBytes bytes = tensor.Map();
+        float[] scales = BlockScales.Read(bytes, tensor.Encoding, rows, columns, tensor.Order, out string? fault);
+        if (fault is not null)
+            throw Damaged(tensor, $"holds no ternary matrix: {fault}");
+        PackedTernaryWeights weights = Allocate(rows, columns, Multiplied(tensor, scales));
+        if (tensor.Encoding == TensorEncoding.TQ1_0)
+            Base3Packing.Unpack(bytes.Pointer, weights, tensor.Order);
+        else if (!StridedPacking.Unpack(bytes.Pointer, tensor.Encoding, weights, tensor.Order))
+            throw NoTrit(tensor, weights);
+        return weights;
+    }
+
+    private static PackedTernaryWeights ReadMaster(CheckpointTensor tensor, int rows, int columns)
+    {
+        using MappedBytes bytes = tensor.Map();
+        bool isScaled = tensor.Scale is not null;
+        PackedTernaryWeights weights = MasterPacking.Pack(
+            bytes, tensor.Encoding, rows, columns, tensor.Order, isScaled || tensor.MayBeTernaryFloats, out bool wasTernary)
+            ?? throw new QuantizationException($"'{tensor.StoredName}' of '{tensor.FilePath}' cannot be made ternary: it holds NaN or infinity.");
+        if (!isScaled)
             return weights;
+        if (!wasTernary)
+        {
+            weights.Dispose();
+            throw Damaged(tensor, "has a scale beside it, but holds floats that are no trits");
+        }
+        using (weights)
+            return WithScales(weights, Multiplied(tensor, [weights.Scales[0]]));
+    }
+
+    private static PackedTernaryWeights WithScales(PackedTernaryWeights weights, float[] scales)
+    {
+        PackedTernaryWeights copy = PackedTernaryWeights.Allocate(weights.Rows, weights.Columns, GranularityOf(scales), weights.Packing);
+        Buffer.MemoryCopy(weights.RentedData, copy.RentedData, copy.PackedBytes, weights.PackedBytes);
+        scales.CopyTo(copy.RentedScales);
+        return copy;
+    }
+
+    private static PackedTernaryWeights Allocate(int rows, int columns, float[] scales)
+    {
+        PackedTernaryWeights weights = PackedTernaryWeights.AllocateForWholeRows(rows, columns, GranularityOf(scales));
+        scales.CopyTo(weights.RentedScales);
+        return weights;
+    }
+
+    // What a tensor of scales beside the weights adds to those within.
+    private static float[] Multiplied(CheckpointTensor tensor, float[] within)
+    {
+        if (tensor.Scale is null)
+            return within;
+        float[] beside = ReadScales(tensor);
+        float[] product = within.Length >= beside.Length ? within : beside;
+        for (int row = 0; row < product.Length; row++)
+            product[row] = within[within.Length == 1 ? 0 : row] * beside[beside.Length == 1 ? 0 : row];
+        return product;
+    }
+
+    private static InvalidDataException NoTrit(CheckpointTensor tensor, PackedTernaryWeights weights)
+    {
         weights.Dispose();
-        throw Damaged(tensor, "is damaged: a code is none of the three trits");
+        return Damaged(tensor, "is damaged: a code is none of the three trits");
     }
 
     // How many there are was checked before.

@@ -19,7 +19,7 @@ public sealed partial class BitNetCheckpoint : IDisposable
         expected = config.Tensors().ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
     }
 
-    /// <summary>The folder.</summary>
+    /// <summary>The folder or the file.</summary>
     public string Path { get; }
 
     /// <summary>The model's config.</summary>
@@ -28,31 +28,19 @@ public sealed partial class BitNetCheckpoint : IDisposable
     /// <summary>The names of all tensors that are there, without the scales of packed weights.</summary>
     public IReadOnlyCollection<string> TensorNames => tensors.Keys;
 
+    /// <summary>The GGUF file, with the metadata that the config leaves out (the tokenizer's), or null for a folder.</summary>
+    public GgufFile? Gguf => files as GgufFile;
+
     /// <summary>Opens a model.</summary>
     /// <param name="path">A folder with config.json and either model.safetensors or model.safetensors.index.json and the files
-    /// that it names.</param>
+    /// that it names; or a GGUF file.</param>
     /// <returns>The open model, which the caller disposes.</returns>
     /// <exception cref="InvalidDataException">A file contradicts its format.</exception>
     /// <exception cref="IOException">A file is not there or cannot be read.</exception>
     public static BitNetCheckpoint Open(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        if (!ShardedSafetensors.IsIn(path))
-        {
-            throw new FileNotFoundException(
-                $"'{path}' holds neither {ShardedSafetensors.SingleName} nor {ShardedSafetensors.IndexName}.");
-        }
-        BitNetConfig config = BitNetConfig.FromFile(System.IO.Path.Combine(path, "config.json"));
-        ShardedSafetensors files = ShardedSafetensors.Open(path);
-        try
-        {
-            return new BitNetCheckpoint(path, config, files, HuggingFaceNames.Read(files));
-        }
-        catch
-        {
-            files.Dispose();
-            throw;
-        }
+        return File.Exists(path) ? OpenGguf(path) : OpenFolder(path);
     }
 
     /// <summary>Whether a tensor is there.</summary>
@@ -77,18 +65,19 @@ public sealed partial class BitNetCheckpoint : IDisposable
 
     /// <summary>What the weight of a linear layer is.</summary>
     /// <param name="name">The weight's name, <c>...weight</c>.</param>
-    /// <returns>Ternary where trits are held. Floats are master weights where the config says that the model is BitNet's and does not
-    /// except the layer.</returns>
+    /// <returns>Ternary where trits are held; so they are in GGUF files whose floats are one number, its negative and zeros. Other
+    /// floats are master weights where the config says that the model is BitNet's and does not except the layer.</returns>
     /// <exception cref="KeyNotFoundException">There is no such tensor.</exception>
     public BitNetLinearKind LinearKind(string name)
     {
         CheckpointTensor tensor = Tensor(name);
         if (tensor.Scale is not null || !FloatDecoding.Decodes(tensor.Encoding))
             return BitNetLinearKind.Ternary;
-        bool isTernary = Config.Quantization is BitNetQuantization quantization
-            && expected.TryGetValue(name, out BitNetTensor? known) && known.IsLinear
-            && !quantization.ModulesToNotConvert.Any(module => name.Contains(module, StringComparison.Ordinal));
-        return isTernary ? BitNetLinearKind.Master : BitNetLinearKind.Float;
+        if (Config.Quantization is not BitNetQuantization quantization
+            || !expected.TryGetValue(name, out BitNetTensor? known) || !known.IsLinear
+            || quantization.ModulesToNotConvert.Any(module => name.Contains(module, StringComparison.Ordinal)))
+            return BitNetLinearKind.Float;
+        return tensor.MayBeTernaryFloats && LooksTernary(tensor, known) ? BitNetLinearKind.Ternary : BitNetLinearKind.Master;
     }
 
     /// <summary>Compares all tensors with what the config says the model has.</summary>
@@ -120,14 +109,61 @@ public sealed partial class BitNetCheckpoint : IDisposable
     /// <inheritdoc/>
     public void Dispose() => files.Dispose();
 
+    private static bool LooksTernary(CheckpointTensor tensor, BitNetTensor known)
+    {
+        if (FindFault(tensor, known) is not null)
+            return false;
+        float[] some = new float[(int)Math.Min(1 << 16, known.Shape[0] * known.Shape[1])];
+        tensor.Decode(some);
+        return MasterPacking.LooksTernary(some);
+    }
+
+    private static BitNetCheckpoint OpenGguf(string path)
+    {
+        GgufFile file = GgufFile.Open(path);
+        try
+        {
+            BitNetConfig config = BitNetConfig.FromGguf(file);
+            return new BitNetCheckpoint(path, config, file, GgufNames.Read(file, config));
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    private static BitNetCheckpoint OpenFolder(string path)
+    {
+        if (!ShardedSafetensors.IsIn(path))
+        {
+            throw new FileNotFoundException(
+                $"'{path}' holds neither {ShardedSafetensors.SingleName} nor {ShardedSafetensors.IndexName}.");
+        }
+        BitNetConfig config = BitNetConfig.FromFile(System.IO.Path.Combine(path, "config.json"));
+        ShardedSafetensors files = ShardedSafetensors.Open(path);
+        try
+        {
+            return new BitNetCheckpoint(path, config, files, HuggingFaceNames.Read(files));
+        }
+        catch
+        {
+            files.Dispose();
+            throw;
+        }
+    }
+
     private static string? FindFault(CheckpointTensor found, BitNetTensor tensor)
     {
         bool isFloat = FloatDecoding.Decodes(found.Encoding);
         if (found.Encoding == TensorEncoding.Other || (!isFloat && !tensor.IsLinear))
-            return $"'{found.StoredName}' is of a type that BitLab does not read here";
+            return $"'{found.StoredName}' is {found.StoredType}, which BitLab does not read here";
         IReadOnlyList<long> shape = found.ShapeFor(tensor.Shape);
         if (!found.StoredShape.SequenceEqual(shape))
             return $"'{found.StoredName}' is ({string.Join(", ", found.StoredShape)}), expected ({string.Join(", ", shape)})";
+        int multiple = found.Encoding == TensorEncoding.I2_S ? StridedPacking.GroupColumns : 1;
+        if (shape[^1] % multiple != 0)
+            return $"'{found.StoredName}' has {shape[^1]} columns, in I2_S expected a multiple of {multiple}";
         bool needsScale = found.Encoding is TensorEncoding.HuggingFace or TensorEncoding.Panels or TensorEncoding.DensePanels;
         if (needsScale && found.Scale is null)
             return $"the scale of '{found.StoredName}' is missing";

@@ -17,9 +17,10 @@ public enum BitNetLinearKind
 public sealed record CheckpointTensor
 {
     internal CheckpointTensor(
-        string name, string storedName, TensorEncoding encoding, IReadOnlyList<long> storedShape, long byteCount,
+        string name, string storedName, string storedType, TensorEncoding encoding, IReadOnlyList<long> storedShape, long byteCount,
         string filePath, Func<MappedBytes> map)
     {
+        StoredType = storedType;
         FilePath = filePath;
         Map = map;
         Name = name;
@@ -34,6 +35,9 @@ public sealed record CheckpointTensor
 
     /// <summary>Its name in the file.</summary>
     public string StoredName { get; }
+
+    /// <summary>The name of its type in the file's format: <c>U8</c>, <c>TQ2_0</c>.</summary>
+    public string StoredType { get; }
 
     /// <summary>How its values are held.</summary>
     public TensorEncoding Encoding { get; }
@@ -55,7 +59,13 @@ public sealed record CheckpointTensor
     /// <summary>The tensor that holds its scale, if one does.</summary>
     internal CheckpointTensor? Scale { get; set; }
 
-    /// <summary>The values, where they are floats.</summary>
+    /// <summary>The order of its rows in the file.</summary>
+    internal RowOrder Order { get; init; }
+
+    /// <summary>Whether float weights may be trits times one number, as converters to GGUF write them.</summary>
+    internal bool MayBeTernaryFloats { get; init; }
+
+    /// <summary>The values in the file's order, where they are floats.</summary>
     /// <param name="values">As many as the tensor has.</param>
     internal void Decode(Span<float> values)
     {

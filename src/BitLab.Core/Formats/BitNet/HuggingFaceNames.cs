@@ -24,7 +24,8 @@ internal static class HuggingFaceNames
             if (entry.Name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal))
                 continue;
             var tensor = new CheckpointTensor(
-                CanonicalName(entry.Name), entry.Name, EncodingOf(entry), entry.Shape, entry.ByteCount, file.Path, () => file.Map(entry));
+                CanonicalName(entry.Name), entry.Name, entry.Dtype.ToString(), EncodingOf(entry), entry.Shape, entry.ByteCount,
+                file.Path, () => file.Map(entry));
             if (!tensors.TryAdd(tensor.Name, tensor))
             {
                 throw new InvalidDataException(

@@ -93,6 +93,41 @@ public sealed class BitNetCheckpointTests : IDisposable
         Assert.Equal(dense, back);
     }
 
+    [Theory]
+    [InlineData("bitnet-b1.58", GgufTensorType.I2_S)]
+    [InlineData("bitnet-25", GgufTensorType.TQ1_0)]
+    [InlineData("bitnet", GgufTensorType.TQ2_0)]
+    [InlineData("bitnet", GgufTensorType.F16)]
+    [InlineData("bitnet-b1.58", GgufTensorType.F32)]
+    [InlineData("llama", GgufTensorType.I2_S)]
+    [InlineData("llama", GgufTensorType.TQ2_0)]
+    [InlineData("llama", GgufTensorType.TQ1_0)]
+    public void Gguf_files_are_read_under_the_same_names(string architecture, GgufTensorType type)
+    {
+        bool isLlama = architecture == "llama", isSilu = isLlama || architecture == "bitnet";
+        BitNetConfig config = TinyModel.SmallConfig with
+        {
+            ModelType = isLlama ? "llama" : "bitnet",
+            HasSubNorms = !isLlama,
+            HiddenAct = isSilu ? BitNetActivation.Silu : BitNetActivation.Relu2,
+            TieWordEmbeddings = !isLlama,
+        };
+        var model = new TinyModel(config);
+        string path = Path.Combine(folder, "model.gguf");
+        model.WriteGguf(path, architecture, type);
+        using (BitNetCheckpoint checkpoint = BitNetCheckpoint.Open(path))
+        {
+            Assert.Equal(config with { Quantization = null }, checkpoint.Config with { Quantization = null });
+            model.AssertIs(checkpoint);
+            Assert.NotNull(checkpoint.Gguf);
+        }
+        if (isLlama)
+            return;
+        model.WriteGguf(path, architecture, type, scaleBeside: 0.25f);
+        using BitNetCheckpoint scaled = BitNetCheckpoint.Open(path);
+        model.AssertIs(scaled, 0.25f);
+    }
+
     [Fact]
     public void All_that_does_not_fit_is_listed_in_one_error()
     {
@@ -112,7 +147,7 @@ public sealed class BitNetCheckpointTests : IDisposable
         string message = Assert.Throws<InvalidDataException>(checkpoint.Check).Message;
         Assert.Contains(folder, message);
         Assert.Contains("'model.norm.weight' is (255), expected (256)", message);
-        Assert.Contains("'model.layers.0.input_layernorm.weight' is of a type", message);
+        Assert.Contains("'model.layers.0.input_layernorm.weight' is I64", message);
         Assert.Contains("the scale of 'model.layers.0.self_attn.q_proj.weight' is missing", message);
         Assert.Contains("'model.layers.0.self_attn.k_proj.weight' is (64, 256), expected (32, 256)", message);
         Assert.Contains("'model.layers.1.mlp.down_proj.weight' is missing", message);

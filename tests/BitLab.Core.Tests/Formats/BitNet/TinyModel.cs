@@ -95,6 +95,85 @@ internal sealed class TinyModel
         WriteConfig(folder);
     }
 
+    /// <summary>A GGUF file of some architecture, its linear layers of a type; tensors of scales beside them on request.</summary>
+    public void WriteGguf(string path, string architecture, GgufTensorType type, float? scaleBeside = null)
+    {
+        var file = new HandWrittenGguf()
+            .Value("general.architecture", 8, HandWrittenGguf.Text(architecture))
+            .Value("general.file_type", 4, BitConverter.GetBytes(type == GgufTensorType.I2_S ? 40u : 1u));
+        foreach ((string key, int value) in new[]
+        {
+            ("vocab_size", Config.VocabSize), ("context_length", Config.MaxPositionEmbeddings), ("embedding_length", Config.HiddenSize),
+            ("block_count", Config.NumHiddenLayers), ("feed_forward_length", Config.IntermediateSize),
+            ("rope.dimension_count", Config.HeadDim), ("attention.head_count", Config.NumAttentionHeads),
+            ("attention.head_count_kv", Config.NumKeyValueHeads),
+        })
+        {
+            file.Value($"{architecture}.{key}", 4, BitConverter.GetBytes((uint)value));
+        }
+        file.Value($"{architecture}.attention.layer_norm_rms_epsilon", 6, BitConverter.GetBytes(Config.RmsNormEps));
+        file.Value($"{architecture}.rope.freq_base", 6, BitConverter.GetBytes(Config.RopeTheta));
+        file.Value("tokenizer.ggml.bos_token_id", 4, BitConverter.GetBytes(1u));
+        file.Value("tokenizer.ggml.eos_token_id", 4, BitConverter.GetBytes(2u));
+        foreach (BitNetTensor tensor in Config.Tensors())
+        {
+            string name = GgufName(tensor.Name);
+            ulong[] sizes = [.. tensor.Shape.Reverse().Select(size => (ulong)size)];
+            if (!tensor.IsLinear)
+            {
+                bool isHalf = tensor.Shape.Count == 2;
+                byte[] bytes = isHalf
+                    ? [.. floats[tensor.Name].SelectMany(value => BitConverter.GetBytes((Half)value))]
+                    : Float32(floats[tensor.Name]);
+                file.Tensor(name, isHalf ? 1u : 0u, sizes, bytes);
+                continue;
+            }
+            int columns = (int)tensor.Shape[1];
+            sbyte[] ordered = trits[tensor.Name];
+            if (architecture == "llama" && (name.Contains("attn_q") || name.Contains("attn_k")))
+                ordered = RotateNeighbours(ordered, columns);
+            float scale = scaleBeside is null ? Scale : 1;
+            file.Tensor(name, type == GgufTensorType.I2_S ? 36u : (uint)type, sizes, type switch
+            {
+                GgufTensorType.I2_S => [.. SlowGguf.Pack(TensorEncoding.I2_S, ordered, columns, 0), .. BitConverter.GetBytes(scale), .. new byte[28]],
+                GgufTensorType.TQ1_0 => SlowGguf.Pack(TensorEncoding.TQ1_0, ordered, columns, scale),
+                GgufTensorType.TQ2_0 => SlowGguf.Pack(TensorEncoding.TQ2_0, ordered, columns, scale),
+                GgufTensorType.F16 => [.. ordered.SelectMany(trit => BitConverter.GetBytes((Half)(trit * scale)))],
+                _ => Float32(ordered.Select(trit => trit * scale)),
+            });
+            if (scaleBeside is float beside)
+                file.Tensor(name.Replace(".weight", ".scale"), 0, [1], BitConverter.GetBytes(beside));
+        }
+        File.WriteAllBytes(path, file.ToArray());
+    }
+
+    private static string GgufName(string name) => name
+        .Replace("model.embed_tokens.", "token_embd.").Replace("lm_head.", "output.").Replace("model.norm.", "output_norm.")
+        .Replace("model.layers.", "blk.").Replace("input_layernorm", "attn_norm").Replace("post_attention_layernorm", "ffn_norm")
+        .Replace("self_attn.attn_sub_norm", "attn_sub_norm").Replace("mlp.ffn_sub_norm", "ffn_sub_norm")
+        .Replace("self_attn.q_proj", "attn_q").Replace("self_attn.k_proj", "attn_k").Replace("self_attn.v_proj", "attn_v")
+        .Replace("self_attn.o_proj", "attn_output").Replace("mlp.gate_proj", "ffn_gate").Replace("mlp.up_proj", "ffn_up")
+        .Replace("mlp.down_proj", "ffn_down");
+
+    // reshape(heads, 2, d / 2, in).swapaxes(1, 2) of the converters.
+    private sbyte[] RotateNeighbours(sbyte[] rows, int columns)
+    {
+        int half = Config.HeadDim / 2;
+        var rotated = new List<sbyte>();
+        for (int head = 0; head < rows.Length / columns / Config.HeadDim; head++)
+        {
+            for (int j = 0; j < half; j++)
+            {
+                for (int s = 0; s < 2; s++)
+                {
+                    int row = (head * Config.HeadDim) + (s * half) + j;
+                    rotated.AddRange(rows[(row * columns)..((row + 1) * columns)]);
+                }
+            }
+        }
+        return [.. rotated];
+    }
+
     public void WriteConfig(string folder)
     {
         using FileStream stream = File.Create(Path.Combine(folder, "config.json"));
