@@ -138,8 +138,9 @@ public sealed class SafetensorsFile : IDisposable
                     throw Damaged($"tensor '{field.Name}' is there twice");
             }
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
+            // An invalid operation is a string with half a surrogate pair.
             throw new InvalidDataException($"'{Path}' is no safetensors file: its header is not JSON. {e.Message}", e);
         }
         CheckOverlaps();

@@ -79,6 +79,6 @@ public static class SafetensorsWriter
         return json.ToArray();
     }
 
-    private static long ByteCount(SafetensorsDtype dtype, long[] shape) =>
+    internal static long ByteCount(SafetensorsDtype dtype, long[] shape) =>
         shape.Aggregate((long)dtype.ElementBytes(), (product, size) => checked(product * size));
 }

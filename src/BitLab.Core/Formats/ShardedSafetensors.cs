@@ -68,7 +68,7 @@ public sealed class ShardedSafetensors : IDisposable
     private void AddIndexed(string folder)
     {
         string path = Path.Combine(folder, IndexName);
-        Dictionary<string, string> index = ReadIndex(path);
+        Dictionary<string, string> index = JsonFile.Read(path, root => ReadIndex(path, root));
         foreach (string name in index.Values.Distinct(StringComparer.Ordinal))
             Add(Path.Combine(folder, name));
         foreach ((string tensor, string name) in index)
@@ -81,11 +81,10 @@ public sealed class ShardedSafetensors : IDisposable
             throw new InvalidDataException($"'{tensors[unknown].File.Path}' holds tensor '{unknown}', which '{path}' does not name.");
     }
 
-    private static Dictionary<string, string> ReadIndex(string path)
+    private static Dictionary<string, string> ReadIndex(string path, JsonElement root)
     {
         const string Map = "weight_map";
-        using JsonDocument document = JsonFile.Parse(path);
-        if (!document.RootElement.TryGetProperty(Map, out JsonElement map) || map.ValueKind != JsonValueKind.Object)
+        if (!root.TryGetProperty(Map, out JsonElement map) || map.ValueKind != JsonValueKind.Object)
             throw new InvalidDataException($"'{path}' has no {Map}.");
         var index = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (JsonProperty tensor in map.EnumerateObject())

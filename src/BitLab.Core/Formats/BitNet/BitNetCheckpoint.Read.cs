@@ -4,6 +4,9 @@ namespace BitLab.Core;
 
 public sealed unsafe partial class BitNetCheckpoint
 {
+    // A span of bytes holds no more than 2 GB.
+    private const int MaxDecodedTogether = 1 << 24;
+
     /// <summary>Reads a tensor as float32.</summary>
     /// <param name="name">Its name in Hugging Face's checkpoints.</param>
     /// <returns>Its values, row by row; of ternary weights, scale · trit.</returns>
@@ -32,31 +35,66 @@ public sealed unsafe partial class BitNetCheckpoint
         long count = known.Shape.Aggregate(1L, (product, size) => product * size);
         if (values.Length != count)
             throw new ArgumentException($"'{name}' has {count} values, not {values.Length}.", nameof(values));
+        if (FloatDecoding.Decodes(tensor.Encoding) && tensor.Scale is null)
+        {
+            DecodeRows(tensor, known, 0, values);
+            return;
+        }
+        using PackedTernaryWeights weights = ReadTernary(name);
+        weights.Unpack(values);
+    }
+
+    /// <summary>Reads some rows of a tensor of floats as float32.</summary>
+    /// <param name="name">Its name in Hugging Face's checkpoints.</param>
+    /// <param name="first">The first value: that of a row.</param>
+    /// <param name="values">Filled with whole rows; of a vector, with all of it.</param>
+    /// <exception cref="ArgumentException">These are no rows of the tensor, or it holds trits.</exception>
+    /// <exception cref="KeyNotFoundException">There is no such tensor.</exception>
+    /// <exception cref="InvalidDataException">It is not what the config says.</exception>
+    public void ReadFloats(string name, long first, Span<float> values)
+    {
+        CheckpointTensor tensor = Checked(name, out BitNetTensor known);
+        long count = known.Shape.Aggregate(1L, (product, size) => product * size);
+        if (first < 0 || first % known.Shape[^1] != 0 || values.Length % known.Shape[^1] != 0 || first > count - values.Length)
+            throw new ArgumentException($"'{name}' ({string.Join(", ", known.Shape)}) has no rows at {first} of {values.Length} values.", nameof(first));
         if (!FloatDecoding.Decodes(tensor.Encoding) || tensor.Scale is not null)
+            throw new ArgumentException($"'{name}' holds trits, of which no single rows are read.", nameof(name));
+        DecodeRows(tensor, known, first / known.Shape[^1], values);
+    }
+
+    private static void DecodeRows(CheckpointTensor tensor, BitNetTensor known, long firstRow, Span<float> values)
+    {
+        int columns = (int)known.Shape[^1], rowBytes = (int)FloatDecoding.ByteCount(tensor.Encoding, columns);
+        // As many rows at once as lie side by side.
+        int together = tensor.Order.IsAsItIs ? Math.Max(1, MaxDecodedTogether / columns) : 1;
+        using MappedBytes bytes = tensor.Map();
+        for (int done = 0; done < values.Length; done += together * columns)
         {
-            using PackedTernaryWeights weights = ReadTernary(name);
-            weights.Unpack(values);
-        }
-        else if (tensor.Order.IsAsItIs)
-        {
-            tensor.Decode(values);
-        }
-        else
-        {
-            DecodeRows(tensor, (int)known.Shape[1], values);
+            long row = firstRow + (done / columns);
+            Span<float> some = values[done..Math.Min(values.Length, done + (together * columns))];
+            int stored = some.Length / columns * rowBytes;
+            FloatDecoding.Decode(tensor.Encoding, bytes.Slice(tensor.Order.InFile((int)row) * (long)rowBytes, stored), some);
         }
     }
 
-    private static void DecodeRows(CheckpointTensor tensor, int columns, Span<float> values)
+    /// <inheritdoc/>
+    /// <exception cref="KeyNotFoundException">There is no such tensor.</exception>
+    /// <exception cref="InvalidDataException">It is not what the config says.</exception>
+    public Granularity GranularityOf(string name)
     {
-        using MappedBytes bytes = tensor.Map();
-        int rowBytes = (int)FloatDecoding.ByteCount(tensor.Encoding, columns);
-        for (int row = 0; row < values.Length / columns; row++)
+        CheckpointTensor tensor = Checked(name, out BitNetTensor known);
+        bool hasRowScales = tensor.Scale is not null && tensor.Scale.StoredShape.Aggregate(1L, (product, size) => product * size) > 1;
+        if (!hasRowScales && tensor.Encoding is TensorEncoding.TQ1_0 or TensorEncoding.TQ2_0)
         {
-            ReadOnlySpan<byte> stored = bytes.Slice((long)tensor.Order.InFile(row) * rowBytes, rowBytes);
-            FloatDecoding.Decode(tensor.Encoding, stored, values.Slice(row * columns, columns));
+            using MappedBytes bytes = tensor.Map();
+            hasRowScales = BlockScales.Read(
+                bytes, tensor.Encoding, (int)known.Shape[0], (int)known.Shape[1], tensor.Order, out _).Length > 1;
         }
+        return hasRowScales ? Granularity.PerChannel : Granularity.PerTensor;
     }
+
+    /// <inheritdoc/>
+    PackedTernaryWeights IBitNetSource.ReadTernary(string name) => ReadTernary(name);
 
     /// <summary>Reads the weight of a linear layer as packed trits.</summary>
     /// <param name="name">The weight's name in Hugging Face's checkpoints.</param>

@@ -4,7 +4,7 @@ namespace BitLab.Core;
 /// them.</summary>
 /// <remarks>The files are memory-mapped, and nothing is read before it is asked for. Any number of threads may read. What was
 /// read stays valid when the checkpoint is disposed.</remarks>
-public sealed partial class BitNetCheckpoint : IDisposable
+public sealed partial class BitNetCheckpoint : IBitNetSource, IDisposable
 {
     private readonly IDisposable files;
     private readonly Dictionary<string, CheckpointTensor> tensors;
@@ -57,6 +57,15 @@ public sealed partial class BitNetCheckpoint : IDisposable
             ? tensor
             : throw new KeyNotFoundException($"'{Path}' has no tensor '{name}'.");
 
+    /// <inheritdoc/>
+    /// <remarks>Float weights that are trits already are <see cref="TensorEncoding.Other"/>.</remarks>
+    /// <exception cref="KeyNotFoundException">There is no such tensor.</exception>
+    public TensorEncoding EncodingOf(string name)
+    {
+        TensorEncoding encoding = Tensor(name).Encoding;
+        return FloatDecoding.Decodes(encoding) && LinearKind(name) == BitNetLinearKind.Ternary ? TensorEncoding.Other : encoding;
+    }
+
     /// <summary>A tensor's bytes as the file holds them, mapped and not copied.</summary>
     /// <param name="name">Its name in Hugging Face's checkpoints.</param>
     /// <returns>The bytes, which the caller disposes. <see cref="Tensor"/> says what they are.</returns>
@@ -66,7 +75,8 @@ public sealed partial class BitNetCheckpoint : IDisposable
     /// <summary>What the weight of a linear layer is.</summary>
     /// <param name="name">The weight's name, <c>...weight</c>.</param>
     /// <returns>Ternary where trits are held; so they are in GGUF files whose floats are one number, its negative and zeros. Other
-    /// floats are master weights where the config says that the model is BitNet's and does not except the layer.</returns>
+    /// floats are master weights where the config says <see cref="BitNetQuantizationMode.Online"/> and does not except the
+    /// layer.</returns>
     /// <exception cref="KeyNotFoundException">There is no such tensor.</exception>
     public BitNetLinearKind LinearKind(string name)
     {
@@ -74,10 +84,13 @@ public sealed partial class BitNetCheckpoint : IDisposable
         if (tensor.Scale is not null || !FloatDecoding.Decodes(tensor.Encoding))
             return BitNetLinearKind.Ternary;
         if (Config.Quantization is not BitNetQuantization quantization
+            || (quantization.QuantizationMode == BitNetQuantizationMode.Offline && !tensor.MayBeTernaryFloats)
             || !expected.TryGetValue(name, out BitNetTensor? known) || !known.IsLinear
             || quantization.ModulesToNotConvert.Any(module => name.Contains(module, StringComparison.Ordinal)))
             return BitNetLinearKind.Float;
-        return tensor.MayBeTernaryFloats && LooksTernary(tensor, known) ? BitNetLinearKind.Ternary : BitNetLinearKind.Master;
+        if (tensor.MayBeTernaryFloats && LooksTernary(tensor, known))
+            return BitNetLinearKind.Ternary;
+        return quantization.QuantizationMode == BitNetQuantizationMode.Online ? BitNetLinearKind.Master : BitNetLinearKind.Float;
     }
 
     /// <summary>Compares all tensors with what the config says the model has.</summary>

@@ -1,5 +1,3 @@
-using System.Text.Json;
-
 namespace BitLab.Core;
 
 /// <summary>The shape of a BitNet transformer: what Hugging Face's config.json says of a model of type <c>bitnet</c>, or of
@@ -84,14 +82,13 @@ public sealed partial record BitNetConfig
     public static BitNetConfig FromFile(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        using JsonDocument document = JsonFile.Parse(path);
-        BitNetConfig config = FromJson(document.RootElement, $"'{path}'");
+        BitNetConfig config = JsonFile.Read(path, root => FromJson(root, $"'{path}'"));
         string generation = Path.Combine(Path.GetDirectoryName(path) ?? "", "generation_config.json");
-        if (!File.Exists(generation))
-            return config;
-        using JsonDocument generationDocument = JsonFile.Parse(generation);
-        var fields = new JsonFields(generationDocument.RootElement, $"'{generation}'");
-        return config with { EosTokenIds = [.. config.EosTokenIds.Union(fields.Tokens(EosField, []))] };
+        return !File.Exists(generation) ? config : config with
+        {
+            EosTokenIds = [.. config.EosTokenIds.Union(
+                JsonFile.Read(generation, root => new JsonFields(root, $"'{generation}'").Tokens(EosField, [])))],
+        };
     }
 
     /// <summary>Throws where numbers do not fit each other or are beyond what any model needs, so that nothing is allocated by

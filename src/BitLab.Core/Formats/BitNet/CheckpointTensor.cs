@@ -65,21 +65,11 @@ public sealed record CheckpointTensor
     /// <summary>Whether float weights may be trits times one number, as converters to GGUF write them.</summary>
     internal bool MayBeTernaryFloats { get; init; }
 
-    /// <summary>The values in the file's order, where they are floats.</summary>
-    /// <param name="values">As many as the tensor has.</param>
+    /// <summary>The first values in the file's order, where they are floats.</summary>
     internal void Decode(Span<float> values)
     {
-        if (values.IsEmpty)
-            return;
         using MappedBytes bytes = Map();
-        // A span holds no more than 2 GB.
-        const int Chunk = 1 << 24;
-        for (int at = 0; at < values.Length; at += Chunk)
-        {
-            Span<float> some = values[at..Math.Min(at + Chunk, values.Length)];
-            long offset = FloatDecoding.ByteCount(Encoding, at);
-            FloatDecoding.Decode(Encoding, bytes.Slice(offset, (int)Math.Min(bytes.ByteCount - offset, some.Length * sizeof(float))), some);
-        }
+        FloatDecoding.Decode(Encoding, bytes.Slice(0, (int)FloatDecoding.ByteCount(Encoding, values.Length)), values);
     }
 
     /// <summary>The shape that this tensor has to be stored in for values of some shape.</summary>

@@ -32,6 +32,12 @@ internal static class HuggingFaceNames
                     $"'{file.Path}' holds tensor '{tensor.Name}' twice: as '{entry.Name}' and '{tensors[tensor.Name].StoredName}'.");
             }
         }
+        foreach (SafetensorsFile file in files.Files)
+        {
+            // A layout that is not known would be multiplied as if it were.
+            if (file.Metadata.TryGetValue(BitNetWriter.LayoutKey, out string? layout) && layout is not ("1" or "2"))
+                throw new InvalidDataException($"'{file.Path}' holds weights in layout '{layout}'; this BitLab reads layouts 1 and 2.");
+        }
         foreach (CheckpointTensor scale in tensors.Values.Where(t => t.Name.EndsWith(ScaleSuffix, StringComparison.Ordinal)).ToList())
         {
             if (tensors.TryGetValue(scale.Name[..^ScaleSuffix.Length] + BitNetConfig.WeightSuffix, out CheckpointTensor? weight))

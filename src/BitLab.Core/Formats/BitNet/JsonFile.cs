@@ -8,9 +8,26 @@ internal static class JsonFile
     private const long MaxBytes = 64 << 20;
     private const int MaxDepth = 32;
 
-    /// <summary>Parses a file whose root is an object.</summary>
-    /// <exception cref="InvalidDataException">It is too long, too deep, no JSON or no object.</exception>
-    public static JsonDocument Parse(string path)
+    /// <summary>Reads a file whose root is an object.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="read">Makes something of the object, which does not outlive the call.</param>
+    /// <exception cref="InvalidDataException">It is too long, too deep, no JSON or no object, or a string in it is no
+    /// text.</exception>
+    public static T Read<T>(string path, Func<JsonElement, T> read)
+    {
+        using JsonDocument document = Parse(path);
+        try
+        {
+            return read(document.RootElement);
+        }
+        catch (InvalidOperationException e)
+        {
+            // Half a surrogate pair is allowed in JSON, and no .NET string is made of it.
+            throw new InvalidDataException($"'{path}' holds a string that is no text: {e.Message}", e);
+        }
+    }
+
+    private static JsonDocument Parse(string path)
     {
         using FileStream stream = File.OpenRead(path);
         if (stream.Length > MaxBytes)
