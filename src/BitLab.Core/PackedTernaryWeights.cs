@@ -338,56 +338,13 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
             if (!float.IsFinite(scale))
                 return $"a scale is {scale}";
         }
-        if (Packing == WeightPacking.Dense)
-            return FindDenseDamage();
-        int lastWordColumns = Columns - PanelLayout.PaddedColumns(Columns, Packing) + PanelLayout.StepColumns;
-        uint lastWordPadding = PaddingMask(lastWordColumns);
-        for (int panel = 0; panel < PanelLayout.Panels(Rows); panel++)
-        {
-            ReadOnlySpan<uint> words = MemoryMarshal.Cast<byte, uint>(Panel(panel));
-            for (int i = 0; i < words.Length; i++)
-            {
-                uint word = words[i];
-                if ((word & (word >> 1) & PanelLayout.ZeroWord) != 0)
-                    return $"a code in panel {panel}, word {i} is none of the three trits";
-                bool isPaddingRow = (panel * PanelLayout.PanelRows) + (i % PanelLayout.PanelRows) >= Rows;
-                uint padding = isPaddingRow ? uint.MaxValue : i >= words.Length - PanelLayout.PanelRows ? lastWordPadding : 0;
-                if ((word & padding) != (PanelLayout.ZeroWord & padding))
-                    return $"the padding in panel {panel}, word {i} is not zero";
-            }
-        }
-        return null;
-    }
-
-    private string? FindDenseDamage()
-    {
-        for (int panel = 0; panel < PanelLayout.Panels(Rows); panel++)
-        {
-            int at = Panel(panel).IndexOfAnyExceptInRange((byte)0, DenseForm.Largest);
-            if (at >= 0)
-                return $"byte {at} of panel {panel} is {Panel(panel)[at]}, which is no five trits";
-        }
-        // What lies in the padding is lost on the way there and back.
-        using PackedTernaryWeights twoBit = Repack(WeightPacking.TwoBit);
-        if (twoBit.FindDamage() is string damage)
-            return damage;
-        using PackedTernaryWeights back = twoBit.Repack(WeightPacking.Dense);
-        return Equals(back) ? null : "the padding behind the last column is not zero";
+        return PackedDamage.Find(this);
     }
 
     private static void CheckPacking(WeightPacking packing)
     {
         if (packing is not (WeightPacking.TwoBit or WeightPacking.Dense))
             throw new ArgumentException($"There is no packing {packing}.", nameof(packing));
-    }
-
-    // The bits of a word that belong to columns beyond the first `columns`.
-    private static uint PaddingMask(int columns)
-    {
-        uint mask = 0;
-        for (int column = columns; column < PanelLayout.StepColumns; column++)
-            mask |= 3u << ((8 * (column % 4)) + (2 * (column / 4)));
-        return mask;
     }
 
     private static void CheckShape(int rows, int columns, long? length = null)
