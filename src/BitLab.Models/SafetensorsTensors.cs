@@ -29,7 +29,12 @@ public static class SafetensorsTensors
     /// <param name="path">The file.</param>
     /// <param name="tensors">Tensors by name, on any device, of any strides.</param>
     /// <exception cref="ArgumentException">A tensor has a type that the format lacks.</exception>
-    public static void Save(string path, IReadOnlyDictionary<string, Tensor> tensors)
+    public static void Save(string path, IReadOnlyDictionary<string, Tensor> tensors) =>
+        Save(path, tensors, new Dictionary<string, string>());
+
+    /// <summary>The same, with metadata of one's own.</summary>
+    internal static void Save(
+        string path, IReadOnlyDictionary<string, Tensor> tensors, IReadOnlyDictionary<string, string> metadata)
     {
         ArgumentNullException.ThrowIfNull(tensors);
         SafetensorsWriter.Write(
@@ -38,7 +43,7 @@ public static class SafetensorsTensors
                 .. from tensor in tensors.OrderBy(tensor => tensor.Key, StringComparer.Ordinal)
                    select (tensor.Key, Type(tensor), tensor.Value.shape, (Action<Stream>)(stream => WriteBytes(stream, tensor.Value))),
             ],
-            new Dictionary<string, string> { ["format"] = "pt" });
+            new Dictionary<string, string>(metadata) { ["format"] = "pt" });
 
         static SafetensorsDtype Type(KeyValuePair<string, Tensor> tensor)
         {
