@@ -67,20 +67,41 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
     /// <param name="config">How to quantize; null: <see cref="BitQuantConfig.Default"/>.</param>
     /// <exception cref="ArgumentException">The shape is not one that can be packed.</exception>
     internal BitLayerBase(string name, Parameter weight, BitQuantConfig? config)
+        : this(name, weight.shape, config)
+    {
+        latent = weight;
+        // Where TorchSharp believes the module to be: a move to there is skipped.
+        (_deviceType, _deviceIndex) = (weight.device_type, weight.device_index);
+        // First, so that it is the first key, as in nn.Linear.
+        register_parameter(WeightKey, latent);
+    }
+
+    /// <summary>Creates a deployed layer on the CPU, whose granularity is that of its weights. The deriving constructor calls
+    /// <c>RegisterComponents()</c>.</summary>
+    /// <param name="name">The class's name.</param>
+    /// <param name="weights">(out, in); copied.</param>
+    /// <param name="config">How to quantize; null: <see cref="BitQuantConfig.Default"/>.</param>
+    /// <exception cref="ObjectDisposedException">The weights are disposed.</exception>
+    private protected BitLayerBase(string name, PackedTernaryWeights weights, BitQuantConfig? config)
+        : this(
+            name,
+            [weights.Rows, weights.Columns],
+            (config ?? BitQuantConfig.Default) with { WeightGranularity = weights.Granularity })
+    {
+        using PackedTernaryWeights.Lease lease = weights.Rent();
+        BecomeDeployed(weights);
+    }
+
+    private BitLayerBase(string name, long[] weightShape, BitQuantConfig? config)
         : base(name)
     {
-        weightShape = weight.shape;
+        this.weightShape = weightShape;
         if (WhyUnpackable(weightShape) is string why)
             throw new ArgumentException(why);
         packedShape = weightShape.Length > 2 ? [weightShape[0], .. weightShape[2..], weightShape[1]] : weightShape;
         (rows, columns) = ((int)weightShape[0], (int)weightShape[1..].Aggregate(1L, (product, size) => product * size));
         QuantConfig = config ?? BitQuantConfig.Default;
         LayerName = $"{name}({columns}, {rows})";
-        latent = weight;
-        // Where TorchSharp believes the module to be: a move to there is skipped.
-        (_deviceType, _deviceIndex) = (weight.device_type, weight.device_index);
-        // First, so that it is the first key, as in nn.Linear.
-        register_parameter(WeightKey, latent);
     }
 
     /// <summary>Called when the layer has become deployed, or its packed weights others, with the layer.</summary>
@@ -197,12 +218,7 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         {
             WeightPacking wanted = packing ?? WeightPacking.TwoBit;
             using PackedTernaryWeights? repacked = lease.Weights.Packing == wanted ? null : lease.Weights.Repack(wanted);
-            PackedTernaryWeights weights = repacked ?? lease.Weights;
-            Tensor trits = EmptyTrits(wanted, CPU), scales = empty(weights.RentedScales.Length, ScalarType.Float32);
-            Copy(weights.RentedData, TensorMemory.Pointer(trits), weights.PackedBytes);
-            HugePages.Collapse(TensorMemory.Pointer(trits), weights.PackedBytes);
-            weights.RentedScales.CopyTo(new Span<float>(TensorMemory.Pointer(scales), weights.RentedScales.Length));
-            BecomeDeployed(trits, scales);
+            BecomeDeployed(repacked ?? lease.Weights);
         }
         if (device.type != DeviceType.CPU)
             _to(device.type, device.index, non_blocking: false);
@@ -504,6 +520,16 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
             return weights;
         weights.Dispose();
         throw new InvalidDataException($"The packed weights of {LayerName} are damaged: {damage}.");
+    }
+
+    // For weights that are rented.
+    private void BecomeDeployed(PackedTernaryWeights weights)
+    {
+        Tensor trits = EmptyTrits(weights.Packing, CPU), scales = empty(weights.RentedScales.Length, ScalarType.Float32);
+        Copy(weights.RentedData, TensorMemory.Pointer(trits), weights.PackedBytes);
+        HugePages.Collapse(TensorMemory.Pointer(trits), weights.PackedBytes);
+        weights.RentedScales.CopyTo(new Span<float>(TensorMemory.Pointer(scales), weights.RentedScales.Length));
+        BecomeDeployed(trits, scales);
     }
 
     private void BecomeDeployed(Tensor trits, Tensor scales)

@@ -32,6 +32,7 @@ public sealed class BitLinear : BitLayerBase
     /// <param name="initMethod">How the weights begin.</param>
     /// <param name="subLN">Whether to normalize the input by an <see cref="RMSNorm"/> first (key
     /// <c>rms_norm.weight</c>).</param>
+    /// <param name="subLNEps">The epsilon of that norm.</param>
     /// <exception cref="ArgumentException">A size is out of range.</exception>
     public BitLinear(
         long inputSize,
@@ -41,25 +42,58 @@ public sealed class BitLinear : BitLayerBase
         ScalarType? dtype = null,
         BitQuantConfig? config = null,
         InitMethod initMethod = InitMethod.XavierUniform,
-        bool subLN = false)
+        bool subLN = false,
+        double subLNEps = 1e-5)
         : base(nameof(BitLinear), [outputSize, inputSize], config, initMethod, device, dtype)
     {
         in_features = inputSize;
         out_features = outputSize;
         offset = hasBias ? nn.Parameter(zeros(outputSize, dtype, device)) : null;
-        rms_norm = subLN ? new RMSNorm(inputSize, device: device, dtype: dtype) : null;
+        rms_norm = subLN ? new RMSNorm(inputSize, subLNEps, device, dtype) : null;
         RegisterComponents();
     }
 
     /// <summary>Creates a layer around the parameters of another: the same objects, with their device and type.</summary>
-    internal BitLinear(Parameter weight, Parameter? bias, BitQuantConfig? config, bool subLN)
+    internal BitLinear(Parameter weight, Parameter? bias, BitQuantConfig? config, bool subLN, double subLNEps = 1e-5)
         : base(nameof(BitLinear), (Parameter)weight.DetachFromDisposeScope(), config)
     {
         (out_features, in_features) = (weight.size(0), weight.size(1));
         offset = (Parameter?)bias?.DetachFromDisposeScope();
-        rms_norm = subLN ? new RMSNorm(in_features, device: weight.device, dtype: weight.dtype) : null;
+        rms_norm = subLN ? new RMSNorm(in_features, subLNEps, device: weight.device, dtype: weight.dtype) : null;
         rms_norm?.weight.DetachFromDisposeScope();
         RegisterComponents();
+    }
+
+    private BitLinear(PackedTernaryWeights weights, Tensor? bias, BitQuantConfig? config, double? subLNEps)
+        : base(nameof(BitLinear), weights, config)
+    {
+        in_features = weights.Columns;
+        out_features = weights.Rows;
+        offset = bias is null ? null : nn.Parameter(bias.detach().clone());
+        rms_norm = subLNEps is double eps ? new RMSNorm(in_features, eps) : null;
+        RegisterComponents();
+    }
+
+    /// <summary>Creates a deployed layer, in eval mode on the CPU, without ever holding float weights.</summary>
+    /// <param name="weights">(out_features, in_features); copied.</param>
+    /// <param name="bias">(out_features), copied; null: none.</param>
+    /// <param name="config">How to quantize the activations; default: <see cref="BitQuantConfig.Default"/>. The weights'
+    /// granularity is that of <paramref name="weights"/>.</param>
+    /// <param name="subLNEps">The epsilon of an <see cref="RMSNorm"/> of the input, whose weights begin as ones; null: no
+    /// norm.</param>
+    /// <returns>The layer.</returns>
+    /// <exception cref="ArgumentException">The bias has another shape.</exception>
+    /// <exception cref="ObjectDisposedException">The weights are disposed.</exception>
+    public static BitLinear FromPacked(
+        PackedTernaryWeights weights, Tensor? bias = null, BitQuantConfig? config = null, double? subLNEps = null)
+    {
+        ArgumentNullException.ThrowIfNull(weights);
+        if (bias is not null && !bias.shape.SequenceEqual([weights.Rows]))
+        {
+            throw new ArgumentException(
+                $"Expected a bias of ({weights.Rows}), got ({string.Join(", ", bias.shape)}).", nameof(bias));
+        }
+        return new BitLinear(weights, bias, config, subLNEps);
     }
 
     /// <summary>K, the size of the input's last dimension.</summary>
