@@ -15,11 +15,13 @@ public static class AutoBitModel
         ModelRegistry.Build(config, quantConfig);
 
     /// <summary>Loads a model.</summary>
-    /// <param name="directory">The folder with config.json and model.safetensors.</param>
-    /// <returns>The model in eval mode, deployed if it was saved deployed; the caller disposes it.</returns>
-    /// <exception cref="BitLabException">The config has an unknown model type, field or word, or the tensors do not fit the
-    /// model.</exception>
-    /// <exception cref="InvalidDataException">A file is damaged; the error names it.</exception>
+    /// <param name="path">The folder with config.json and model.safetensors. For BitNet transformers, which
+    /// <see cref="BitNetModel"/> tells of, also one with several files and model.safetensors.index.json.</param>
+    /// <returns>The model in eval mode, deployed where the file's weights are packed; the caller disposes it.</returns>
+    /// <exception cref="BitLabException">The config has an unknown model type, field or word, the tensors do not fit the
+    /// model, or a transformer is not ternary.</exception>
+    /// <exception cref="InvalidDataException">A file is damaged, or tensors are missing, unexpected or of another shape than a
+    /// BitNet transformer's; the error names the file and all such tensors.</exception>
     /// <exception cref="IOException">A file is missing or cannot be read.</exception>
-    public static BitModel FromPretrained(string directory) => Pretrained.Load(directory);
+    public static BitModel FromPretrained(string path) => Pretrained.Load(path);
 }

@@ -25,6 +25,9 @@ public abstract class BitModel : nn.Module<Tensor, Tensor>
     /// <summary>How its layers quantize.</summary>
     public BitQuantConfig QuantConfig { get; }
 
+    /// <summary>The config that is written beside the weights as they are now.</summary>
+    internal virtual BitModelConfig ConfigToSave => Config;
+
     /// <summary>Keeps the packed weights of every ternary layer and frees the latent ones for good
     /// (<see cref="BitLayerBase.Deploy"/>).</summary>
     /// <exception cref="QuantizationException">A latent weight is NaN or infinite; the error names the layer, and no layer is

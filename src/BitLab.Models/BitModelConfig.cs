@@ -6,6 +6,8 @@ namespace BitLab.Models;
 /// <summary>What a model is built from. A config.json holds it, with <c>model_type</c> saying which class it is.</summary>
 public abstract record BitModelConfig
 {
+    internal const string ModelTypeField = "model_type";
+
     /// <summary>The name under which <see cref="ModelRegistry"/> knows the model.</summary>
     public abstract string ModelType { get; }
 

@@ -8,11 +8,17 @@ namespace BitLab.Models;
 /// call it.</summary>
 public static class ModelRegistry
 {
+    private static readonly Row BitNet = new(
+        (config, quantConfig) => new BitNetModel(((BitNetModelConfig)config).Architecture, quantConfig),
+        (directory, _, quantConfig) => BitNetPretrained.Load(directory, quantConfig));
+
     private static readonly ConcurrentDictionary<string, Row> Rows = new(StringComparer.Ordinal)
     {
-        [BitMLPConfig.Type] = new(
+        [BitMLPConfig.Type] = Row.OfStateDict(
             fields => BitMLPConfig.Read(fields),
             (config, quantConfig) => new BitMLPModel((BitMLPConfig)config, quantConfig)),
+        [BitNetConfig.BitNetType] = BitNet,
+        [BitNetConfig.LlamaType] = BitNet,
     };
 
     /// <summary>The model types there are, in alphabetical order.</summary>
@@ -29,7 +35,7 @@ public static class ModelRegistry
         ArgumentException.ThrowIfNullOrEmpty(modelType);
         ArgumentNullException.ThrowIfNull(readConfig);
         ArgumentNullException.ThrowIfNull(build);
-        if (!Rows.TryAdd(modelType, new Row(readConfig, build)))
+        if (!Rows.TryAdd(modelType, Row.OfStateDict(readConfig, build)))
             throw new ArgumentException($"There is a model '{modelType}' already.", nameof(modelType));
     }
 
@@ -44,8 +50,9 @@ public static class ModelRegistry
         return Find(config.ModelType, "The config").Build(config, quantConfig ?? BitQuantConfig.Default);
     }
 
-    internal static BitModelConfig ReadConfig(string modelType, JsonElement fields, string source) =>
-        Find(modelType, source).ReadConfig(fields);
+    /// <summary>Loads the model of a folder whose config.json is read already.</summary>
+    internal static BitModel Load(string modelType, string directory, JsonElement config, BitQuantConfig quantConfig) =>
+        Find(modelType, $"'{Path.Combine(directory, Pretrained.ConfigFile)}'").Load(directory, config, quantConfig);
 
     private static Row Find(string modelType, string source) => Rows.TryGetValue(modelType, out Row? row)
         ? row
@@ -53,5 +60,12 @@ public static class ModelRegistry
             $"{source} has the model_type '{modelType}'; the known ones are: {string.Join(", ", ModelTypes)}.");
 
     private sealed record Row(
-        Func<JsonElement, BitModelConfig> ReadConfig, Func<BitModelConfig, BitQuantConfig, BitModel> Build);
+        Func<BitModelConfig, BitQuantConfig, BitModel> Build, Func<string, JsonElement, BitQuantConfig, BitModel> Load)
+    {
+        /// <summary>A model that is built, then given the tensors of its file by their names.</summary>
+        public static Row OfStateDict(
+            Func<JsonElement, BitModelConfig> readConfig, Func<BitModelConfig, BitQuantConfig, BitModel> build) =>
+            new(build, (directory, config, quantConfig) =>
+                Pretrained.LoadStateDict(directory, build(readConfig(config), quantConfig)));
+    }
 }

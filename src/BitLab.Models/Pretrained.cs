@@ -12,7 +12,6 @@ internal static class Pretrained
     public const string ConfigFile = "config.json";
     public const string WeightsFile = "model.safetensors";
 
-    private const string ModelTypeField = "model_type";
     private const string QuantConfigField = "quant_config";
 
     public static void Save(BitModel model, string directory)
@@ -24,20 +23,35 @@ internal static class Pretrained
         {
             using var writer = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true });
             writer.WriteStartObject();
-            writer.WriteString(ModelTypeField, model.Config.ModelType);
-            model.Config.WriteFields(writer);
+            writer.WriteString(BitModelConfig.ModelTypeField, model.Config.ModelType);
+            model.ConfigToSave.WriteFields(writer);
             writer.WritePropertyName(QuantConfigField);
             model.QuantConfig.WriteTo(writer);
             writer.WriteEndObject();
         });
     }
 
-    public static BitModel Load(string directory)
+    public static BitModel Load(string path)
     {
-        ArgumentException.ThrowIfNullOrEmpty(directory);
-        string configPath = Path.Combine(directory, ConfigFile), weightsPath = Path.Combine(directory, WeightsFile);
-        (BitModelConfig config, BitQuantConfig quantConfig) = ReadConfig(configPath);
-        BitModel model = ModelRegistry.Build(config, quantConfig);
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        if (File.Exists(path))
+            return BitNetPretrained.Load(path, BitQuantConfig.Default);
+        string configPath = Path.Combine(path, ConfigFile);
+        using JsonDocument document = JsonFile.Parse(configPath);
+        JsonElement root = document.RootElement;
+        if (!root.TryGetProperty(BitModelConfig.ModelTypeField, out JsonElement modelType)
+            || modelType.ValueKind != JsonValueKind.String)
+            throw new InvalidDataException($"'{configPath}' has no {BitModelConfig.ModelTypeField}.");
+        BitQuantConfig quantConfig = root.TryGetProperty(QuantConfigField, out JsonElement quant)
+            ? BitQuantConfig.FromJson(quant)
+            : BitQuantConfig.Default;
+        return ModelRegistry.Load(modelType.GetString()!, path, root, quantConfig);
+    }
+
+    /// <summary>Gives a new model the tensors of a folder's file, and disposes it where they do not fit.</summary>
+    public static BitModel LoadStateDict(string directory, BitModel model)
+    {
+        string weightsPath = Path.Combine(directory, WeightsFile);
         try
         {
             using DisposeScope scope = NewDisposeScope();
@@ -50,28 +64,11 @@ internal static class Pretrained
         {
             model.Dispose();
             if (e is ArgumentException or InvalidOperationException)
-                throw new BitLabException($"'{weightsPath}' does not fit the model of '{configPath}'. {e.Message}", e);
+            {
+                throw new BitLabException(
+                    $"'{weightsPath}' does not fit the model of '{Path.Combine(directory, ConfigFile)}'. {e.Message}", e);
+            }
             throw;
-        }
-    }
-
-    private static (BitModelConfig Config, BitQuantConfig QuantConfig) ReadConfig(string path)
-    {
-        try
-        {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(path));
-            JsonElement root = document.RootElement;
-            if (root.ValueKind != JsonValueKind.Object || !root.TryGetProperty(ModelTypeField, out JsonElement modelType)
-                || modelType.ValueKind != JsonValueKind.String)
-                throw new InvalidDataException($"'{path}' has no {ModelTypeField}.");
-            BitQuantConfig quantConfig = root.TryGetProperty(QuantConfigField, out JsonElement quant)
-                ? BitQuantConfig.FromJson(quant)
-                : BitQuantConfig.Default;
-            return (ModelRegistry.ReadConfig(modelType.GetString()!, root, $"'{path}'"), quantConfig);
-        }
-        catch (JsonException e)
-        {
-            throw new InvalidDataException($"'{path}' is not JSON: {e.Message}", e);
         }
     }
 }

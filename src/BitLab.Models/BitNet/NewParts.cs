@@ -1,0 +1,27 @@
+using BitLab.Core;
+using BitLab.Layers;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace BitLab.Models;
+
+/// <summary>The parts of an untrained model: normal noise and norms of one.</summary>
+internal sealed class NewParts(BitNetConfig config, BitQuantConfig quantConfig) : BitNetParts(config, quantConfig)
+{
+    public override Tensor Matrix(string path, long rows, long columns) =>
+        empty(rows, columns).normal_(0, Config.InitializerRange);
+
+    public override RMSNorm Norm(string path, long features) => new(features, Config.RmsNormEps);
+
+    public override nn.Module<Tensor, Tensor> Linear(string path, long inFeatures, long outFeatures)
+    {
+        if (IsExcepted(path))
+            return FloatLinear(Matrix(path, outFeatures, inFeatures));
+        var layer = new BitLinear(
+            inFeatures, outFeatures, hasBias: false, config: QuantConfig,
+            subLN: InputNormEps is not null, subLNEps: InputNormEps ?? 0);
+        using (no_grad())
+            layer.weight!.normal_(0, Config.InitializerRange);
+        return layer;
+    }
+}
