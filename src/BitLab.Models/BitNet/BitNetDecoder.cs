@@ -10,7 +10,7 @@ namespace BitLab.Models;
 internal sealed class BitNetDecoder : nn.Module
 {
     private readonly BitNetConfig config;
-    private readonly Embedding embed_tokens;
+    private readonly TokenEmbedding embed_tokens;
     private readonly ModuleList<BitNetLayer> layers;
     private readonly RMSNorm norm;
 
@@ -18,15 +18,14 @@ internal sealed class BitNetDecoder : nn.Module
         : base(nameof(BitNetDecoder))
     {
         this.config = config;
-        embed_tokens = nn.Embedding_from_pretrained(
-            parts.Matrix("model.embed_tokens", config.VocabSize, config.HiddenSize), freeze: false);
+        embed_tokens = new TokenEmbedding(parts.Matrix("model.embed_tokens", config.VocabSize, config.HiddenSize));
         layers = nn.ModuleList([.. Enumerable.Range(0, config.NumHiddenLayers).Select(i => new BitNetLayer(i, config, parts))]);
         norm = parts.Norm("model.norm", config.HiddenSize);
         RegisterComponents();
     }
 
     /// <summary>(vocabulary, hidden).</summary>
-    public Parameter Embedding => embed_tokens.weight!;
+    public Parameter Embedding => embed_tokens.weight;
 
     /// <returns>(batch, tokens, hidden), normalized.</returns>
     public Tensor Forward(Tensor inputIds, Tensor? attentionMask, Tensor? positionIds, BitNetCache? cache)

@@ -27,6 +27,10 @@ internal abstract class BitNetParts(BitNetConfig config, BitQuantConfig quantCon
     /// <summary>One of the seven linear layers of a layer, ternary unless the config excepts it.</summary>
     public abstract nn.Module<Tensor, Tensor> Linear(string path, long inFeatures, long outFeatures);
 
+    /// <summary>A latent ternary layer without bias over a weight (out, in).</summary>
+    protected BitLinear LatentLinear(Tensor weight) => new(
+        nn.Parameter(weight), bias: null, quantConfig, subLN: InputNormEps is not null, subLNEps: InputNormEps ?? 0);
+
     /// <summary>A float layer without bias over a weight (out, in).</summary>
     public static Linear FloatLinear(Tensor weight)
     {

@@ -28,25 +28,19 @@ internal sealed unsafe class CheckpointParts(BitNetCheckpoint checkpoint, BitQua
     public override nn.Module<Tensor, Tensor> Linear(string path, long inFeatures, long outFeatures)
     {
         string name = path + BitNetConfig.WeightSuffix;
-        switch (checkpoint.LinearKind(name))
+        BitNetLinearKind kind = checkpoint.LinearKind(name);
+        if (kind == BitNetLinearKind.Ternary)
         {
-            case BitNetLinearKind.Float:
-                return FloatLinear(Matrix(path, outFeatures, inFeatures));
-            case BitNetLinearKind.Ternary:
-                using (PackedTernaryWeights weights = checkpoint.ReadTernary(name))
-                    return WithInputNorm(path, BitLinear.FromPacked(weights, config: QuantConfig, subLNEps: InputNormEps));
-            default:
-                var layer = new BitLinear(
-                    inFeatures, outFeatures, hasBias: false, config: QuantConfig,
-                    subLN: InputNormEps is not null, subLNEps: InputNormEps ?? 0);
-                Read(path, layer.weight!);
-                return WithInputNorm(path, layer);
+            using PackedTernaryWeights weights = checkpoint.ReadTernary(name);
+            return WithInputNorm(path, BitLinear.FromPacked(weights, config: QuantConfig, subLNEps: InputNormEps));
         }
+        Tensor floats = Matrix(path, outFeatures, inFeatures);
+        return kind == BitNetLinearKind.Master ? WithInputNorm(path, LatentLinear(floats)) : FloatLinear(floats);
     }
 
     private BitLinear WithInputNorm(string path, BitLinear layer)
     {
-        if (layer.SubLN is RMSNorm norm)
+        if (layer.Norm is RMSNorm norm)
             Read($"{path}.rms_norm", norm.weight);
         return layer;
     }

@@ -15,13 +15,7 @@ internal sealed class NewParts(BitNetConfig config, BitQuantConfig quantConfig) 
 
     public override nn.Module<Tensor, Tensor> Linear(string path, long inFeatures, long outFeatures)
     {
-        if (IsExcepted(path))
-            return FloatLinear(Matrix(path, outFeatures, inFeatures));
-        var layer = new BitLinear(
-            inFeatures, outFeatures, hasBias: false, config: QuantConfig,
-            subLN: InputNormEps is not null, subLNEps: InputNormEps ?? 0);
-        using (no_grad())
-            layer.weight!.normal_(0, Config.InitializerRange);
-        return layer;
+        Tensor weight = Matrix(path, outFeatures, inFeatures);
+        return IsExcepted(path) ? FloatLinear(weight) : LatentLinear(weight);
     }
 }
