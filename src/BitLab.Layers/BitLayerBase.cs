@@ -460,6 +460,13 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
         return output;
     }
 
+    /// <summary>The packed weights of this moment, copied for the caller, who disposes them.</summary>
+    internal PackedTernaryWeights CopyPacked()
+    {
+        using PackedTernaryWeights.Lease lease = RentPacked();
+        return lease.Weights.Repack(lease.Weights.Packing);
+    }
+
     /// <summary>The packed weights of this moment, which are not freed before the lease is disposed.</summary>
     private protected PackedTernaryWeights.Lease RentPacked()
     {

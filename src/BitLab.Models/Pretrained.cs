@@ -36,16 +36,8 @@ internal static class Pretrained
         ArgumentException.ThrowIfNullOrEmpty(path);
         if (File.Exists(path))
             return BitNetPretrained.Load(path, BitQuantConfig.Default);
-        string configPath = Path.Combine(path, ConfigFile);
-        using JsonDocument document = JsonFile.Parse(configPath);
-        JsonElement root = document.RootElement;
-        if (!root.TryGetProperty(BitModelConfig.ModelTypeField, out JsonElement modelType)
-            || modelType.ValueKind != JsonValueKind.String)
-            throw new InvalidDataException($"'{configPath}' has no {BitModelConfig.ModelTypeField}.");
-        BitQuantConfig quantConfig = root.TryGetProperty(QuantConfigField, out JsonElement quant)
-            ? BitQuantConfig.FromJson(quant)
-            : BitQuantConfig.Default;
-        return ModelRegistry.Load(modelType.GetString()!, path, root, quantConfig);
+        (string modelType, BitQuantConfig quantConfig, JsonElement config) = ReadConfig(Path.Combine(path, ConfigFile));
+        return ModelRegistry.Load(modelType, path, config, quantConfig);
     }
 
     /// <summary>Gives a new model the tensors of a folder's file, and disposes it where they do not fit.</summary>
@@ -71,4 +63,16 @@ internal static class Pretrained
             throw;
         }
     }
+
+    private static (string ModelType, BitQuantConfig QuantConfig, JsonElement Config) ReadConfig(string path) =>
+        JsonFile.Read(path, root =>
+        {
+            if (!root.TryGetProperty(BitModelConfig.ModelTypeField, out JsonElement modelType)
+                || modelType.ValueKind != JsonValueKind.String)
+                throw new InvalidDataException($"'{path}' has no {BitModelConfig.ModelTypeField}.");
+            BitQuantConfig quantConfig = root.TryGetProperty(QuantConfigField, out JsonElement quant)
+                ? BitQuantConfig.FromJson(quant)
+                : BitQuantConfig.Default;
+            return (modelType.GetString()!, quantConfig, root.Clone());
+        });
 }

@@ -24,8 +24,8 @@ public static class SafetensorsTensors
         (ScalarType.Bool, SafetensorsDtype.BOOL),
     ];
 
-    /// <summary>Writes tensors, in the order of their names. The file is replaced only when the new one is
-    /// complete.</summary>
+    /// <summary>Writes tensors: packed weights first, at multiples of 64 bytes, then those of the widest types, and among equals
+    /// by their names. The file is replaced only when the new one is complete.</summary>
     /// <param name="path">The file.</param>
     /// <param name="tensors">Tensors by name, on any device, of any strides.</param>
     /// <exception cref="ArgumentException">A tensor has a type that the format lacks.</exception>
@@ -41,6 +41,7 @@ public static class SafetensorsTensors
             path,
             [
                 .. from tensor in tensors.OrderBy(tensor => tensor.Key, StringComparer.Ordinal)
+                   orderby SafetensorsWriter.Place(Type(tensor), tensor.Value.shape)
                    select (tensor.Key, Type(tensor), tensor.Value.shape, (Action<Stream>)(stream => WriteBytes(stream, tensor.Value))),
             ],
             new Dictionary<string, string>(metadata) { ["format"] = "pt" });

@@ -40,6 +40,12 @@ public static class SafetensorsWriter
         });
     }
 
+    /// <summary>Where among others a tensor is best placed: lower first. The format forbids gaps. So what needs 64 bytes comes
+    /// first, if it also ends at a multiple of 64, then elements of 8 bytes, 4 bytes, 2 bytes, and the rest: everything lies as
+    /// its type asks, and packed weights can be multiplied where they are mapped.</summary>
+    internal static int Place(SafetensorsDtype dtype, long[] shape) =>
+        dtype == SafetensorsDtype.U8 && ByteCount(dtype, shape) % NativeBuffer.Alignment == 0 ? 0 : 9 - dtype.ElementBytes();
+
     private static byte[] Header(
         IReadOnlyList<(string Name, SafetensorsDtype Dtype, long[] Shape, Action<Stream> WriteTo)> tensors,
         IReadOnlyDictionary<string, string>? metadata)

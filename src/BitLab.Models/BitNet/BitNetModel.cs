@@ -91,6 +91,35 @@ public sealed class BitNetModel : BitModel
         return (lm_head?.call(hidden) ?? nn.functional.linear(hidden, model.Embedding)).MoveToOuterDisposeScope();
     }
 
+    /// <summary>Writes the model as it is now, in a form that other programs read; <see cref="BitModel.SavePretrained(string)"/> is for
+    /// going on with it here. Masters become trits, or trits masters, where the form asks for it; the model stays as it is. What was
+    /// written can be loaded by <see cref="AutoBitModel.FromPretrained"/>.</summary>
+    /// <param name="target">A folder, or for GGUF a file; what is there is replaced.</param>
+    /// <param name="format">The form.</param>
+    /// <param name="options">How; null: floats and scales as float32, so that no value changes beyond what the form does to
+    /// it.</param>
+    /// <param name="cancellation">Ends the work between tensors.</param>
+    /// <exception cref="InvalidOperationException">The model's <see cref="BitModel.QuantConfig"/> is one that the form cannot
+    /// express: activations are int8 per token there, and masters are quantized by the mean of all of a layer's
+    /// weights.</exception>
+    /// <exception cref="InvalidDataException">A layer's size, or a scale a row, is none that the form holds.</exception>
+    /// <exception cref="QuantizationException">A latent weight is NaN or infinite.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public void SavePretrained(
+        string target, BitNetFormat format, BitNetWriteOptions? options = null, CancellationToken cancellation = default)
+    {
+        (ActivationDtype, Granularity) activations = (QuantConfig.ActivationDtype, QuantConfig.ActivationGranularity);
+        bool isExpressed = activations == (ActivationDtype.Int8, Granularity.PerToken)
+            && (format != BitNetFormat.HuggingFaceMaster || IsDeployed || QuantConfig.WeightScale == WeightScale.Absmean);
+        if (!isExpressed)
+        {
+            throw new InvalidOperationException(
+                $"{format} cannot say how this model quantizes ({QuantConfig.ToJson()}); SavePretrained without a format can.");
+        }
+        options ??= new BitNetWriteOptions { Scales = TensorEncoding.F32 };
+        BitNetWriter.Write(target, format, new BitNetModelSource(this), options, cancellation);
+    }
+
     private static BitNetConfig Checked(BitNetConfig config)
     {
         ArgumentNullException.ThrowIfNull(config);

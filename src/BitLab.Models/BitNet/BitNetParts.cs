@@ -39,8 +39,4 @@ internal abstract class BitNetParts(BitNetConfig config, BitQuantConfig quantCon
         linear.weight = nn.Parameter(weight);
         return linear;
     }
-
-    /// <summary>Whether the config lets a layer be float.</summary>
-    protected bool IsExcepted(string path) =>
-        config.Quantization!.ModulesToNotConvert.Any(module => path.Contains(module, StringComparison.Ordinal));
 }

@@ -25,15 +25,17 @@ internal static class BitNetPretrained
 
     private static void CheckIsTernary(BitNetCheckpoint checkpoint)
     {
-        if (checkpoint.Config.Quantization is not null)
+        BitNetConfig config = checkpoint.Config;
+        BitNetTensor? dense = config.Tensors().FirstOrDefault(tensor =>
+            tensor.IsLinear && !(config.Quantization?.Excepts(tensor.Name) ?? false)
+            && checkpoint.LinearKind(tensor.Name) == BitNetLinearKind.Float);
+        if (dense is null)
             return;
-        BitNetTensor? dense = checkpoint.Config.Tensors().FirstOrDefault(
-            tensor => tensor.IsLinear && checkpoint.LinearKind(tensor.Name) == BitNetLinearKind.Float);
-        if (dense is not null)
-        {
-            throw new BitLabException(
-                $"'{checkpoint.Path}' is a float model of type '{checkpoint.Config.ModelType}': its config has no quantization_config of "
-                + $"BitNet and '{dense.Name}' is not ternary. BitLab runs ternary transformers only.");
-        }
+        string why = config.Quantization is null
+            ? "has no quantization_config of BitNet"
+            : "promises packed weights (quantization_mode offline)";
+        throw new BitLabException(
+            $"'{checkpoint.Path}' is a float model of type '{config.ModelType}': '{dense.Name}' is not ternary, and the config {why}. "
+            + "BitLab.Models runs ternary transformers only.");
     }
 }

@@ -16,6 +16,6 @@ internal sealed class NewParts(BitNetConfig config, BitQuantConfig quantConfig) 
     public override nn.Module<Tensor, Tensor> Linear(string path, long inFeatures, long outFeatures)
     {
         Tensor weight = Matrix(path, outFeatures, inFeatures);
-        return IsExcepted(path) ? FloatLinear(weight) : LatentLinear(weight);
+        return Config.Quantization!.Excepts(path) ? FloatLinear(weight) : LatentLinear(weight);
     }
 }

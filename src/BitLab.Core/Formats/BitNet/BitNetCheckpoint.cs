@@ -86,7 +86,7 @@ public sealed partial class BitNetCheckpoint : IBitNetSource, IDisposable
         if (Config.Quantization is not BitNetQuantization quantization
             || (quantization.QuantizationMode == BitNetQuantizationMode.Offline && !tensor.MayBeTernaryFloats)
             || !expected.TryGetValue(name, out BitNetTensor? known) || !known.IsLinear
-            || quantization.ModulesToNotConvert.Any(module => name.Contains(module, StringComparison.Ordinal)))
+            || quantization.Excepts(name))
             return BitNetLinearKind.Float;
         if (tensor.MayBeTernaryFloats && LooksTernary(tensor, known))
             return BitNetLinearKind.Ternary;

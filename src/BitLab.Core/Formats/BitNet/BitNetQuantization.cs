@@ -51,6 +51,9 @@ public sealed record BitNetQuantization
     /// case.</summary>
     public IReadOnlyList<string> ModulesToNotConvert { get; init; } = [];
 
+    /// <summary>Whether a linear layer is a float one: its path contains one of <see cref="ModulesToNotConvert"/>.</summary>
+    internal bool Excepts(string name) => ModulesToNotConvert.Any(module => name.Contains(module, StringComparison.Ordinal));
+
     /// <inheritdoc/>
     public bool Equals(BitNetQuantization? other) =>
         other is not null && LinearClass == other.LinearClass && QuantizationMode == other.QuantizationMode

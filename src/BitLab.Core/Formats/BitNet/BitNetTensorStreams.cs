@@ -19,8 +19,8 @@ internal sealed class BitNetTensorStreams(IBitNetSource source, BitNetWriteOptio
     public BitNetWriteOptions Options => options;
 
     /// <summary>Whether a tensor becomes trits: a linear layer that the config does not except.</summary>
-    public bool IsTernary(BitNetTensor tensor) => tensor.IsLinear
-        && !(source.Config.Quantization?.ModulesToNotConvert.Any(module => tensor.Name.Contains(module, StringComparison.Ordinal)) ?? false);
+    public bool IsTernary(BitNetTensor tensor) =>
+        tensor.IsLinear && !(source.Config.Quantization?.Excepts(tensor.Name) ?? false);
 
     /// <summary>What a tensor's floats become.</summary>
     public TensorEncoding FloatEncodingOf(BitNetTensor tensor)

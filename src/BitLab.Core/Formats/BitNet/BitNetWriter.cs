@@ -58,20 +58,13 @@ public static class BitNetWriter
         var metadata = new Dictionary<string, string> { ["format"] = "pt" };
         if (format is BitNetFormat.BitLab or BitNetFormat.BitLabDense)
             metadata[LayoutKey] = ((int)PackingOf(format)).ToString(CultureInfo.InvariantCulture);
-        ShardedSafetensorsWriter.Write(folder, [.. files.OrderBy(Place)], metadata, streams.Options.MaxFileBytes);
+        ShardedSafetensorsWriter.Write(folder, [.. files.OrderBy(tensor => SafetensorsWriter.Place(tensor.Dtype, tensor.Shape))], metadata, streams.Options.MaxFileBytes);
         AtomicFile.Write(Path.Combine(folder, "config.json"), stream =>
         {
             using var writer = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true });
             ConfigFor(streams.Source.Config, format).WriteTo(writer);
         });
     }
-
-    // The format forbids gaps. So what needs 64 bytes comes first, if it also ends at a multiple of 64, then elements of 4 bytes, 2
-    // bytes, and the rest: everything lies as its type asks.
-    private static int Place((string Name, SafetensorsDtype Dtype, long[] Shape, Action<Stream> WriteTo) tensor) =>
-        tensor.Dtype == SafetensorsDtype.U8 && SafetensorsWriter.ByteCount(tensor.Dtype, tensor.Shape) % NativeBuffer.Alignment == 0
-            ? 0
-            : 5 - tensor.Dtype.ElementBytes();
 
     private static void AddTernary(SafetensorsList files, BitNetTensor tensor, BitNetFormat format, BitNetTensorStreams streams)
     {
