@@ -15,8 +15,8 @@ public static class AutoBitModel
         ModelRegistry.Build(config, quantConfig);
 
     /// <summary>Loads a model.</summary>
-    /// <param name="path">The folder with config.json and model.safetensors. For BitNet transformers, which
-    /// <see cref="BitNetModel"/> tells of, also one with several files and model.safetensors.index.json.</param>
+    /// <param name="path">The folder with config.json and model.safetensors. For a <see cref="BitNetModel"/> also one with several
+    /// files and model.safetensors.index.json, or a GGUF file.</param>
     /// <returns>The model in eval mode, deployed where the file's weights are packed; the caller disposes it.</returns>
     /// <exception cref="BitLabException">The config has an unknown model type, field or word, the tensors do not fit the
     /// model, or a transformer is not ternary.</exception>
