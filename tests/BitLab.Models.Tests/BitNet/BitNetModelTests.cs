@@ -244,6 +244,30 @@ public class BitNetModelTests
         Assert.Equal([1, 3, 24], model.call(zeros([1, 3], ScalarType.Int64)).shape);
     }
 
+    [Theory, MemberData(nameof(EveryShape))]
+    public void A_model_can_be_cast(string shape)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using BitNetModel model = New(Shapes[shape]);
+        Tensor ids = randint(0, 24, [2, 5]);
+        Tensor expected = model.call(ids);
+        foreach (string state in (string[])["eval", "train", "deployed"])
+        {
+            model.to(ScalarType.BFloat16);
+            if (state == "deployed")
+                model.Deploy();
+            else
+                model.train(state == "train");
+            Tensor logits = model.call(ids);
+            Assert.Equal(ScalarType.BFloat16, logits.dtype);
+            // bfloat16 has 8 bits, and some trits of rounded weights are others.
+            Assert.InRange((logits.to(ScalarType.Float32) - expected).norm().item<float>() / expected.norm().item<float>(), 1e-5, 0.2);
+            using var cache = new BitNetCache();
+            if (!model.training)
+                Assert.Equal(ScalarType.BFloat16, model.forward(ids, ones_like(ids), cache: cache).dtype);
+        }
+    }
+
     [Fact]
     public void A_new_model_has_the_config_s_noise()
     {

@@ -103,6 +103,29 @@ public class BitNetSavingTests
     }
 
     [Theory]
+    [InlineData(BitNetFormat.BitLab)]
+    [InlineData(BitNetFormat.BitLabDense)]
+    [InlineData(BitNetFormat.HuggingFace)]
+    [InlineData(BitNetFormat.GgufI2S)]
+    public void Scales_and_floats_lose_nothing_unless_they_are_told_to(BitNetFormat format)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var folder = new TemporaryFolder();
+        using var model = new BitNetModel(Wide);
+        string target = format == BitNetFormat.GgufI2S ? folder["model.gguf"] : folder.Path;
+        model.SavePretrained(target, format);
+        Assert.True(model.training);
+        model.eval();
+        Tensor expected = model.call(Ids);
+        using BitModel loaded = AutoBitModel.FromPretrained(target);
+        Assert.True(expected.Equals(loaded.call(Ids)));
+
+        model.SavePretrained(target, format, new BitNetWriteOptions { Floats = TensorEncoding.BF16 });
+        using BitModel rounded = AutoBitModel.FromPretrained(target);
+        Assert.False(expected.Equals(rounded.call(Ids)));
+    }
+
+    [Theory]
     [InlineData(BitNetFormat.HuggingFace, "autobitlinear", "offline", "U8")]
     [InlineData(BitNetFormat.HuggingFaceBitLinear, "bitlinear", "offline", "U8")]
     [InlineData(BitNetFormat.HuggingFaceMaster, "autobitlinear", "online", "BF16")]
