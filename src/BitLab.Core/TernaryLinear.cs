@@ -82,19 +82,30 @@ public static unsafe class TernaryLinear
     private static void Int8(
         PackedTernaryWeights weights, IBitKernel kernel, bool expands, float* x, int tokens, float? tensorRange, float* bias, float* y)
     {
-        int columns = weights.Columns, padded = PanelLayout.PaddedColumns(columns, weights.Packing);
-        int parts = ActivationTiles.Parts(tokens, padded), rowsScratch = parts * ActivationTiles.TogetherTokens;
+        int padded = PanelLayout.PaddedColumns(weights.Columns, weights.Packing);
         int multiplyParts = MultiplyParts(weights, tokens);
         long panelBytes = expands ? PanelLayout.PanelBytes(padded, WeightPacking.TwoBit) : 0;
-        byte* panels = Scratch(
-            (multiplyParts * panelBytes) + ((long)(tokens + rowsScratch) * padded) + ((long)tokens * (sizeof(float) + sizeof(int))));
-        sbyte* tiles = (sbyte*)(panels + (multiplyParts * panelBytes));
+        Quantized quantized = Quantize(x, tokens, weights.Columns, padded, tensorRange, multiplyParts * panelBytes);
+        Multiply(
+            kernel,
+            new TernaryProduct(tokens, weights, quantized.Tiles, null, quantized.Scales, quantized.Sums, bias, y),
+            expands ? quantized.Room : null,
+            multiplyParts);
+    }
+
+    /// <summary>Int8 tiles of some tokens in this thread's scratch memory.</summary>
+    internal static Quantized Quantize(float* x, int tokens, int columns, int padded, float? tensorRange, long roomBytes)
+    {
+        int parts = ActivationTiles.Parts(tokens, padded), rowsScratch = parts * ActivationTiles.TogetherTokens;
+        byte* room = Scratch(
+            roomBytes + ((long)(tokens + rowsScratch) * padded) + ((long)tokens * (sizeof(float) + sizeof(int))));
+        sbyte* tiles = (sbyte*)(room + roomBytes);
         sbyte* rows = tiles + ((long)tokens * padded);
         float* scales = (float*)(rows + ((long)rowsScratch * padded));
         int* sums = (int*)(scales + tokens);
         var quantize = new QuantizeJob(x, tokens, columns, padded, tensorRange, rows, tiles, scales, sums);
         ThreadTeam.Run(ref quantize, parts);
-        Multiply(kernel, new TernaryProduct(tokens, weights, tiles, null, scales, sums, bias, y), expands ? panels : null, multiplyParts);
+        return new Quantized(room, tiles, scales, sums);
     }
 
     private static void Float32(
@@ -137,7 +148,8 @@ public static unsafe class TernaryLinear
         return (int)Math.Clamp(multiplications / MultiplicationsPerThread, 1, most);
     }
 
-    private static int GroupOf(int bytesPerToken)
+    /// <summary>How many tokens are taken at once.</summary>
+    internal static int GroupOf(int bytesPerToken)
     {
         const int Tile = TernaryProduct.TileTokens;
         return Math.Max(1, ScratchTarget / (bytesPerToken * Tile)) * Tile;
@@ -168,6 +180,19 @@ public static unsafe class TernaryLinear
     {
         scratch?.Dispose();
         scratch = new NativeBuffer(byteCount, holdsWeights: false);
+    }
+
+    /// <summary>Activations as a kernel takes them, and the room that was asked for before them. They are valid until this
+    /// thread uses its scratch memory again.</summary>
+    internal readonly struct Quantized(byte* room, sbyte* tiles, float* scales, int* sums)
+    {
+        public byte* Room { get; } = room;
+
+        public sbyte* Tiles { get; } = tiles;
+
+        public float* Scales { get; } = scales;
+
+        public int* Sums { get; } = sums;
     }
 
     private readonly struct MultiplyJob(IBitKernel kernel, TernaryProduct product) : IParallelJob
