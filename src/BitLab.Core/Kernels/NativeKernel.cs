@@ -37,6 +37,9 @@ internal sealed unsafe class NativeKernel : IBitKernel
         readsDense = IsSupported && NativeMethods.bitlab_reads_dense(this.id) == 1;
     }
 
+    /// <summary>Its number in bitlab.h.</summary>
+    public int Id => id;
+
     public string Name { get; }
 
     public string Isa { get; }

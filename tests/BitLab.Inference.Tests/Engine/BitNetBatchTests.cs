@@ -79,6 +79,19 @@ public class BitNetBatchTests
         }
     }
 
+    [Theory, MemberData(nameof(TinyModel.Shapes), MemberType = typeof(TinyModel))]
+    public void All_kernels_give_the_same_bits(string shape)
+    {
+        using var model = new TinyModel(TinyModel.Shape(shape));
+        int[] tokens = TinyModel.Tokens(20);
+        float[][] expected = TinyModel.AllLogits(model.Runner, tokens);
+        foreach (string kernel in KernelRegistry.ListAvailableKernels())
+        {
+            using IDisposable forced = KernelRegistry.Use(kernel);
+            Assert.Equal(expected, TinyModel.AllLogits(model.Runner, tokens));
+        }
+    }
+
     [Fact]
     public void A_truncated_sequence_goes_on_as_if_the_rest_had_never_been()
     {
