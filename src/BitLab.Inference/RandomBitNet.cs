@@ -14,7 +14,8 @@ public static class RandomBitNet
 {
     private const int ChunkBytes = 1 << 20;
 
-    /// <summary>Writes a folder with config.json and model.safetensors.</summary>
+    /// <summary>Writes a folder with config.json, model.safetensors and, where the vocabulary has room for all bytes and the
+    /// special tokens, tokenizer.json.</summary>
     /// <param name="folder">The folder; created where it is not there.</param>
     /// <param name="config">The model's shape; its <see cref="BitNetConfig.Quantization"/> is replaced by what fits the files,
     /// keeping norms on the layers' inputs where it asks for them.</param>
@@ -62,6 +63,8 @@ public static class RandomBitNet
             using var writer = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true });
             config.WriteTo(writer);
         });
+        if (RandomVocabulary.Fits(config))
+            AtomicFile.Write(Path.Combine(folder, RandomVocabulary.FileName), stream => RandomVocabulary.Write(stream, config));
     }
 
     private static IEnumerable<(string Name, SafetensorsDtype Dtype, long[] Shape, Action<Stream> WriteTo)> Linear(
