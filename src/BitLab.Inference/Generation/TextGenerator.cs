@@ -155,7 +155,11 @@ public sealed class TextGenerator : IDisposable
         try
         {
             await foreach (GeneratedText piece in request.Pieces.ReadAllAsync(stop.Token).ConfigureAwait(false))
+            {
+                // A fast model is ahead of its reader: what it has written already is not for who has gone.
+                stop.Token.ThrowIfCancellationRequested();
                 yield return piece;
+            }
         }
         finally
         {
