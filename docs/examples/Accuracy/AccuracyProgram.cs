@@ -28,7 +28,7 @@ internal static class AccuracyProgram
         var results = new ResultsFile(options.Results);
         var run = new AccuracyRun(results, result => output.WriteLine(Line(result)));
         foreach (AccuracyTask task in all.Where(task => !options.IsReport && (options.Tasks.Count == 0 || options.Tasks.Contains(task.Name))))
-            run.Do(task);
+            run.Do(task, options.Seeds);
 
         IReadOnlyList<Result> known = results.Read();
         string tables = AccuracyTables.Text(all.Select(task => new TaskResults(task, known)), Baselines(all, known));

@@ -11,30 +11,25 @@ namespace Accuracy;
 /// <summary>Does what the results file does not hold yet.</summary>
 internal sealed class AccuracyRun(ResultsFile results, Action<Result> report)
 {
-    /// <summary>All runs of a task: for each seed and model the choice of the rate, then the run that is reported.</summary>
-    public void Do(AccuracyTask task)
+    /// <summary>All runs of a task, or of its first seeds: for each seed and model the choice of the rate, then the run that is
+    /// reported.</summary>
+    public void Do(AccuracyTask task, int seeds)
     {
-        for (int seed = 0; seed < task.Seeds; seed++)
+        for (int seed = 0; seed < Math.Min(seeds, task.Seeds); seed++)
         {
             foreach (ModelKind model in task.Models)
                 Result(task, Chosen(task, model, seed));
         }
     }
 
-    /// <summary>The run of a model that is reported: the rate is the best on the validation part, by the seed's own split where
-    /// each draws one.</summary>
-    public Cell Chosen(AccuracyTask task, ModelKind model, int seed)
+    // The run of a model that is reported, after those that choose its rate.
+    private Cell Chosen(AccuracyTask task, ModelKind model, int seed)
     {
-        Result[] tried = Tried(task, model, seed);
-        double best = task.Best(tried.Select(result => result.Score));
-        return new Cell(task.Name, model, seed, Purpose.Final, tried.First(result => result.Score == best).Cell.Rate, task.Steps);
+        foreach (double rate in task.RatesOf(model))
+            Result(task, new Cell(task.Name, model, task.IsResplit ? seed : 0, Purpose.Search, rate, task.SearchSteps));
+        double chosen = new TaskResults(task, results.Read()).ChosenRate(model, seed)!.Value;
+        return new Cell(task.Name, model, seed, Purpose.Final, chosen, task.Steps);
     }
-
-    private Result[] Tried(AccuracyTask task, ModelKind model, int seed) =>
-    [
-        .. task.RatesOf(model).Select(rate => Result(
-            task, new Cell(task.Name, model, task.IsResplit ? seed : 0, Purpose.Search, rate, task.SearchSteps))),
-    ];
 
     private Result Result(AccuracyTask task, Cell cell) => results.Find(cell) ?? Train(task, cell);
 
@@ -62,11 +57,11 @@ internal sealed class AccuracyRun(ResultsFile results, Action<Result> report)
         return result;
     }
 
-    // The float control of the same seed and purpose, trained on the same samples.
+    // The float control of the same seed, which has not seen what is measured.
     private nn.Module<Tensor, Tensor> Teacher(AccuracyTask task, Cell cell)
     {
         Cell control = Chosen(task, ModelKind.FloatNormalized, cell.Seed);
-        if (cell.Purpose == Purpose.Search)
+        if (cell.Purpose == Purpose.Search && task.TrainsOnValidation)
             control = control with { Purpose = Purpose.Search, Steps = task.SearchSteps };
         if (!File.Exists(results.WeightsOf(control)))
             Train(task, control);

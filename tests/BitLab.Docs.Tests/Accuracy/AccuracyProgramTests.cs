@@ -66,10 +66,10 @@ public sealed class AccuracyProgramTests : IDisposable
     [Fact]
     public void Novels_are_split_within_each()
     {
-        string novel = string.Concat(Enumerable.Repeat("0123456789", 10));
+        string novel = string.Concat(Enumerable.Repeat("0123456789", 20));
         Novels novels = Novels.Split([novel, novel]);
         Assert.Equal("0123456789?", novels.Characters);
-        Assert.Equal([2 * 90, 2 * 5, 2 * 5], new[] { novels.Train, novels.Validation, novels.Test }.Select(part => part.Sum(text => text.Length)));
+        Assert.Equal([2 * 190, 2 * 5, 2 * 5], new[] { novels.Train, novels.Validation, novels.Test }.Select(part => part.Sum(text => text.Length)));
         Assert.Equal("56789", string.Concat(novels.Test[1].Select(c => novels.Characters[c])));
     }
 }

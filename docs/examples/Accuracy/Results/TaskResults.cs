@@ -10,6 +10,20 @@ internal sealed class TaskResults(AccuracyTask task, IEnumerable<Result> results
 
     public AccuracyTask Task => task;
 
+    /// <summary>The learning rate with the best score on the validation part; null while none was tried. Where all seeds share a
+    /// split, the first one's is everyone's.</summary>
+    public double? ChosenRate(ModelKind model, int seed)
+    {
+        double[] rates = task.RatesOf(model);
+        Result[] tried =
+        [
+            .. runs.Where(result => result.Cell.Model == model && result.Cell.Purpose == Purpose.Search
+                && result.Cell.Steps == task.SearchSteps && result.Cell.Seed == (task.IsResplit ? seed : 0)
+                && rates.Contains(result.Cell.Rate)),
+        ];
+        return tried.Length == 0 ? null : tried.MinBy(result => task.IsBits ? result.Score : -result.Score)!.Cell.Rate;
+    }
+
     /// <summary>The seeds that all models have done, in order: only these are compared.</summary>
     public int[] Seeds =>
     [
@@ -47,6 +61,7 @@ internal sealed class TaskResults(AccuracyTask task, IEnumerable<Result> results
     /// <summary>Of all runs, those that chose the rate too.</summary>
     public double TotalSeconds => runs.Sum(result => result.Seconds);
 
-    private IEnumerable<Result> Final(ModelKind model) =>
-        runs.Where(result => result.Cell.Model == model && result.Cell.Purpose == Purpose.Final && result.Cell.Steps == task.Steps);
+    private IEnumerable<Result> Final(ModelKind model) => runs.Where(result =>
+        result.Cell.Model == model && result.Cell.Purpose == Purpose.Final && result.Cell.Steps == task.Steps
+        && result.Cell.Rate == ChosenRate(model, result.Cell.Seed));
 }

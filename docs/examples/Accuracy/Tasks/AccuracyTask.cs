@@ -44,6 +44,9 @@ internal abstract class AccuracyTask
     /// <summary>Whether each seed draws its own test part, and so chooses its own rate.</summary>
     public abstract bool IsResplit { get; }
 
+    /// <summary>Whether the reported runs train on the validation part too.</summary>
+    public abstract bool TrainsOnValidation { get; }
+
     /// <summary>Makes a network.</summary>
     public abstract nn.Module<Tensor, Tensor> Create(Recipe recipe);
 
@@ -54,10 +57,7 @@ internal abstract class AccuracyTask
     public abstract double Measure(nn.Module<Tensor, Tensor> network, int seed, Purpose purpose);
 
     /// <summary>The learning rates that a model may have.</summary>
-    public double[] RatesOf(ModelKind kind) => kind is ModelKind.Ternary
+    public double[] RatesOf(ModelKind model) => model is ModelKind.Ternary or ModelKind.Distilled
         ? [.. Rates.Select(rate => rate * TernaryRateFactor)]
         : Rates;
-
-    /// <summary>The better of two scores, or of any number.</summary>
-    public double Best(IEnumerable<double> scores) => IsBits ? scores.Min() : scores.Max();
 }

@@ -33,6 +33,8 @@ internal sealed class Classification : AccuracyTask
 
     public override bool IsResplit => LoadTest is null;
 
+    public override bool TrainsOnValidation => true;
+
     public override nn.Module<Tensor, Tensor> Create(Recipe recipe) => Network(recipe);
 
     /// <summary>Which samples are for training and which are measured.</summary>
