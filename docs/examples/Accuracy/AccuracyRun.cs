@@ -41,7 +41,10 @@ internal sealed class AccuracyRun(ResultsFile results, Action<Result> report)
         random.manual_seed(cell.Seed);
         nn.Module<Tensor, Tensor> network = task.Create(Recipe.Of(cell.Model));
         if (teacher is not null)
+        {
             network.load_state_dict(teacher.state_dict());
+            network.ConvertToBitLinear(new ConversionOptions { Convolutions = true });
+        }
         Training.Run(
             network, teacher, new TrainingPlan(cell.Steps, cell.Rate, task.WeightDecay), task.Batches(cell.Seed, cell.Purpose));
         if (cell.Model == ModelKind.FloatNormalized && task.Models.Contains(ModelKind.Distilled))

@@ -10,8 +10,8 @@ internal sealed class TaskResults(AccuracyTask task, IEnumerable<Result> results
 
     public AccuracyTask Task => task;
 
-    /// <summary>The learning rate with the best score on the validation part; null while none was tried. Where all seeds share a
-    /// split, the first one's is everyone's.</summary>
+    /// <summary>The learning rate with the best score on the validation part, the smallest of equals; null while none was tried.
+    /// Where all seeds share a split, the first one's is everyone's.</summary>
     public double? ChosenRate(ModelKind model, int seed)
     {
         double[] rates = task.RatesOf(model);
@@ -21,7 +21,7 @@ internal sealed class TaskResults(AccuracyTask task, IEnumerable<Result> results
                 && result.Cell.Steps == task.SearchSteps && result.Cell.Seed == (task.IsResplit ? seed : 0)
                 && rates.Contains(result.Cell.Rate)),
         ];
-        return tried.Length == 0 ? null : tried.MinBy(result => task.IsBits ? result.Score : -result.Score)!.Cell.Rate;
+        return tried.Length == 0 ? null : tried.OrderBy(result => result.Cell.Rate).MinBy(result => task.IsBits ? result.Score : -result.Score)!.Cell.Rate;
     }
 
     /// <summary>The seeds that all models have done, in order: only these are compared.</summary>
