@@ -27,7 +27,10 @@ internal static class AccuracyProgram
 
         var results = new ResultsFile(options.Results);
         var run = new AccuracyRun(results, result => output.WriteLine(Line(result)));
-        foreach (AccuracyTask task in all.Where(task => !options.IsReport && (options.Tasks.Count == 0 || options.Tasks.Contains(task.Name))))
+        IEnumerable<AccuracyTask> asked = options.IsReport ? []
+            : options.Tasks.Count == 0 ? all
+            : all.Where(task => options.Tasks.Contains(task.Name));
+        foreach (AccuracyTask task in asked)
             run.Do(task, options.Seeds);
 
         IReadOnlyList<Result> known = results.Read();
@@ -44,18 +47,22 @@ internal static class AccuracyProgram
 
     private static string Line(Result result) => string.Create(
         CultureInfo.InvariantCulture,
-        $"{result.Cell.Task}, {result.Cell.Model}, seed {result.Cell.Seed}, {result.Cell.Purpose}, rate {result.Cell.Rate}: {result.Score:0.0000} in {result.Seconds:0} s");
+        $"{result.Cell.Task}, {result.Cell.Model}, seed {result.Cell.Seed}, {result.Cell.Purpose}, rate {result.Cell.Rate}: "
+        + $"{result.Score:0.0000} in {result.Seconds:0} s");
 
     private static Dictionary<string, string> Baselines(IEnumerable<AccuracyTask> tasks, IReadOnlyList<Result> known)
     {
         const int Order = 5;
         var baselines = new Dictionary<string, string>();
-        foreach (LanguageModel task in tasks.OfType<LanguageModel>().Where(task => known.Any(result => result.Cell.Task == task.Name)))
+        foreach (LanguageModel task in tasks.OfType<LanguageModel>())
         {
+            if (known.All(result => result.Cell.Task != task.Name))
+                continue;
             var model = new NGram(Order, task.Novels.Characters.Length, task.Novels.Train);
             baselines[task.Name] = string.Create(
                 CultureInfo.InvariantCulture,
-                $"An n-gram of {Order} characters before the next (Witten-Bell), counted on the same training texts, needs {model.BitsPerCharacter(task.Novels.Test):0.000} bits a character of the same test texts.");
+                $"An n-gram of {Order} characters before the next (Witten-Bell), counted on the same training texts, needs "
+                + $"{model.BitsPerCharacter(task.Novels.Test):0.000} bits a character of the same test texts.");
         }
         return baselines;
     }

@@ -27,7 +27,7 @@ internal sealed class AccuracyRun(ResultsFile results, Action<Result> report)
     {
         foreach (double rate in task.RatesOf(model))
             Result(task, new Cell(task.Name, model, task.IsResplit ? seed : 0, Purpose.Search, rate, task.SearchSteps));
-        double chosen = new TaskResults(task, results.Read()).ChosenRate(model, seed)!.Value;
+        double chosen = new TaskResults(task, results.Read()).BestTried(model, seed)!.Cell.Rate;
         return new Cell(task.Name, model, seed, Purpose.Final, chosen, task.Steps);
     }
 
@@ -36,18 +36,21 @@ internal sealed class AccuracyRun(ResultsFile results, Action<Result> report)
     private Result Train(AccuracyTask task, Cell cell)
     {
         using DisposeScope scope = NewDisposeScope();
-        nn.Module<Tensor, Tensor>? teacher = cell.Model == ModelKind.Distilled ? Teacher(task, cell) : null;
+        Cell? control = cell.Model == ModelKind.Distilled ? Control(task, cell) : null;
         var clock = Stopwatch.StartNew();
         random.manual_seed(cell.Seed);
-        nn.Module<Tensor, Tensor> network = task.Create(Recipe.Of(cell.Model));
-        if (teacher is not null)
+        nn.Module<Tensor, Tensor> network = task.Create(Recipe.Of(control?.Model ?? cell.Model));
+        nn.Module<Tensor, Tensor>? teacher = null;
+        if (control is not null)
         {
-            network.load_state_dict(teacher.state_dict());
+            teacher = task.Create(Recipe.Of(control.Model));
+            teacher.load(results.WeightsOf(control));
+            network.load(results.WeightsOf(control));
             network.ConvertToBitLinear(new ConversionOptions { Convolutions = true });
         }
         Training.Run(
             network, teacher, new TrainingPlan(cell.Steps, cell.Rate, task.WeightDecay), task.Batches(cell.Seed, cell.Purpose));
-        if (cell.Model == ModelKind.FloatNormalized && task.Models.Contains(ModelKind.Distilled))
+        if (cell.Model is ModelKind.Float or ModelKind.FloatNormalized)
             network.save(results.WeightsOf(cell));
         // As users run it: packed weights alone.
         network.Deploy();
@@ -55,21 +58,24 @@ internal sealed class AccuracyRun(ResultsFile results, Action<Result> report)
         using (no_grad())
             score = task.Measure(network, cell.Seed, cell.Purpose);
         var result = new Result(cell, score, clock.Elapsed.TotalSeconds);
-        results.Append(result);
+        if (results.Find(cell) is null)
+            results.Append(result);
         report(result);
         return result;
     }
 
-    // The float control of the same seed, which has not seen what is measured.
-    private nn.Module<Tensor, Tensor> Teacher(AccuracyTask task, Cell cell)
+    // The float network that is converted: the better one on the validation part, of the same seed, which has not seen what is
+    // measured.
+    private Cell Control(AccuracyTask task, Cell cell)
     {
-        Cell control = Chosen(task, ModelKind.FloatNormalized, cell.Seed);
+        (Cell plain, Cell normalized) = (Chosen(task, ModelKind.Float, cell.Seed), Chosen(task, ModelKind.FloatNormalized, cell.Seed));
+        var known = new TaskResults(task, results.Read());
+        double difference = known.BestTried(plain.Model, cell.Seed)!.Score - known.BestTried(normalized.Model, cell.Seed)!.Score;
+        Cell control = (task.IsBits ? difference < 0 : difference > 0) ? plain : normalized;
         if (cell.Purpose == Purpose.Search && task.TrainsOnValidation)
             control = control with { Purpose = Purpose.Search, Steps = task.SearchSteps };
         if (!File.Exists(results.WeightsOf(control)))
             Train(task, control);
-        nn.Module<Tensor, Tensor> teacher = task.Create(Recipe.Of(ModelKind.FloatNormalized));
-        teacher.load(results.WeightsOf(control));
-        return teacher;
+        return control;
     }
 }

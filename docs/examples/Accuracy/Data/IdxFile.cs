@@ -15,7 +15,8 @@ internal sealed record IdxFile(int[] Shape, byte[] Values)
     {
         using FileStream file = File.OpenRead(path);
         using var content = new MemoryStream();
-        using (Stream stream = path.EndsWith(".gz", StringComparison.Ordinal) ? new GZipStream(file, CompressionMode.Decompress) : file)
+        bool isCompressed = path.EndsWith(".gz", StringComparison.Ordinal);
+        using (Stream stream = isCompressed ? new GZipStream(file, CompressionMode.Decompress) : file)
             stream.CopyTo(content);
         return Parse(content.ToArray(), path);
     }

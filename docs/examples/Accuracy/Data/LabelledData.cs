@@ -31,7 +31,8 @@ internal sealed record LabelledData(Tensor Inputs, Tensor Labels)
                 .Select(line => line.Split(',').Select(n => int.Parse(n, CultureInfo.InvariantCulture)).ToArray()),
         ];
         return new LabelledData(
-            tensor(lines.SelectMany(line => line.Take(DigitPixels)).Select(pixel => pixel / 16f).ToArray(), lines.Length, DigitPixels),
+            tensor(
+                lines.SelectMany(line => line.Take(DigitPixels)).Select(pixel => pixel / 16f).ToArray(), lines.Length, DigitPixels),
             tensor(lines.Select(line => (long)line[DigitPixels]).ToArray()));
     }
 
@@ -44,7 +45,12 @@ internal sealed record LabelledData(Tensor Inputs, Tensor Labels)
         double[][] features = [.. columns.Skip(1).Select(column => column.Numbers)];
         if (features.Any(column => column.Length != letters.Length))
             throw new InvalidDataException($"{path} has columns of unequal lengths.");
-        float[] inputs = [.. Enumerable.Range(0, letters.Length).SelectMany(row => features.Select(column => (float)(column[row] - 7.5) / 4))];
+        float[] inputs =
+        [
+            .. from row in Enumerable.Range(0, letters.Length)
+               from column in features
+               select (float)(column[row] - 7.5) / 4,
+        ];
         return new LabelledData(
             tensor(inputs, letters.Length, features.Length), tensor(letters.Select(letter => (long)letter - 1).ToArray()));
     }
@@ -57,12 +63,14 @@ internal sealed record LabelledData(Tensor Inputs, Tensor Labels)
         if (images.Shape is not [int count, ImageSize, ImageSize] || labels.Shape is not [int labelled] || labelled != count)
         {
             throw new InvalidDataException(
-                $"The {prefix} files of Fashion-MNIST hold ({string.Join(", ", images.Shape)}) and ({string.Join(", ", labels.Shape)}).");
+                $"The {prefix} files of Fashion-MNIST hold ({string.Join(", ", images.Shape)}) images "
+                + $"and ({string.Join(", ", labels.Shape)}) labels.");
         }
         using Tensor bytes = tensor(images.Values, [count, 1, ImageSize, ImageSize]);
         // The mean and the deviation of the training images' pixels.
         return new LabelledData(
-            ((bytes.to(ScalarType.Float32) / 255) - 0.286f) / 0.353f, tensor(labels.Values.Select(label => (long)label).ToArray()));
+            ((bytes.to(ScalarType.Float32) / 255) - 0.286f) / 0.353f,
+            tensor(labels.Values.Select(label => (long)label).ToArray()));
 
         IdxFile Read(string kind) =>
             IdxFile.Read(folder.Find("dataset-fashion-mnist", $"usr/share/datasets/fashion-mnist/{prefix}-{kind}-ubyte.gz"));

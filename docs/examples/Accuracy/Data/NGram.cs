@@ -28,7 +28,8 @@ internal sealed class NGram
                 for (int length = 0; length <= Math.Min(order, i); length++)
                 {
                     ulong context = Context(text, i, length);
-                    ref int follower = ref CollectionsMarshal.GetValueRefOrAddDefault(followers, (context << 8) | text[i], out bool known);
+                    ref int follower = ref CollectionsMarshal.GetValueRefOrAddDefault(
+                        followers, (context << 8) | text[i], out bool known);
                     follower++;
                     ref (int Count, int Distinct) seen = ref CollectionsMarshal.GetValueRefOrAddDefault(contexts, context, out _);
                     seen = (seen.Count + 1, seen.Distinct + (known ? 0 : 1));
@@ -54,7 +55,8 @@ internal sealed class NGram
 
     /// <summary>The mean of -log2 p over all characters of texts.</summary>
     public double BitsPerCharacter(IReadOnlyList<byte[]> texts) =>
-        texts.Sum(text => Enumerable.Range(0, text.Length).Sum(i => -Math.Log2(Probability(text, i)))) / texts.Sum(text => text.Length);
+        texts.Sum(text => Enumerable.Range(0, text.Length).Sum(i => -Math.Log2(Probability(text, i))))
+        / texts.Sum(text => text.Length);
 
     // A 1 before the context keeps lengths apart.
     private static ulong Context(byte[] text, int end, int length)

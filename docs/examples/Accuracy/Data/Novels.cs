@@ -11,7 +11,9 @@ namespace Accuracy.Data;
 internal sealed record Novels(string Characters, byte[][] Train, byte[][] Validation, byte[][] Test)
 {
     private const char Rare = '?';
-    private static readonly string[] Names = ["sensesensibility", "prideprejudice", "mansfieldpark", "emma", "northangerabbey", "persuasion"];
+    private static readonly string[] Names =
+        ["sensesensibility", "prideprejudice", "mansfieldpark", "emma", "northangerabbey", "persuasion"];
+
 
     public static Novels Load(DataFolder folder)
     {

@@ -4,8 +4,8 @@ using System.Text;
 namespace Accuracy.Data;
 
 /// <summary>Reads R's serialization in its XDR form: vectors, lists, factors, data frames; no functions, no environments.</summary>
-/// <remarks>The format: "R Internals", section 1.8, "Serialization Formats". A number of 32 bits before each item holds its type
-/// (bits 0 to 7), whether attributes (bit 9) and a tag (bit 10) are there.</remarks>
+/// <remarks>The format: "R Internals", section 1.8, "Serialization Formats". A number of 32 bits before each item holds its
+/// type (bits 0 to 7), whether attributes (bit 9) and a tag (bit 10) are there.</remarks>
 internal ref struct RReader
 {
     private const int HasAttributes = 1 << 9, HasTag = 1 << 10;
@@ -22,7 +22,8 @@ internal ref struct RReader
     /// <summary>Reads one value: the content of an .rds file, or, as a list with names, that of an .rda file.</summary>
     /// <param name="bytes">All of it, decompressed.</param>
     /// <param name="name">What errors call it.</param>
-    /// <exception cref="InvalidDataException">It is not of this format, ends too early, or holds what is not read here.</exception>
+    /// <exception cref="InvalidDataException">It is not of this format, ends too early, or holds what is not read
+    /// here.</exception>
     public static RValue Read(ReadOnlySpan<byte> bytes, string name)
     {
         if (bytes.StartsWith("RDX2\n"u8) || bytes.StartsWith("RDX3\n"u8))

@@ -34,5 +34,6 @@ internal sealed record RValue(object? Data, IReadOnlyDictionary<string, RValue> 
         _ => throw Unlike("a vector of numbers"),
     };
 
-    private InvalidDataException Unlike(string expected) => new($"Expected {expected}, the R data has {Data?.GetType().Name ?? "nothing"}.");
+    private InvalidDataException Unlike(string expected) =>
+        new($"Expected {expected}, the R data has {Data?.GetType().Name ?? "nothing"}.");
 }

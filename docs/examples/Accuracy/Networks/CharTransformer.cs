@@ -21,7 +21,8 @@ internal sealed class CharTransformer : nn.Module<Tensor, Tensor>
     public CharTransformer(Recipe recipe, long vocabulary, long width, long heads, int layers) : base(nameof(CharTransformer))
     {
         this.vocabulary = vocabulary;
-        frequencies = [.. Enumerable.Range(0, (int)(width / heads / 2)).Select(i => Math.Pow(RotaryBase, -2.0 * i * heads / width))];
+        int pairs = (int)(width / heads / 2);
+        frequencies = [.. Enumerable.Range(0, pairs).Select(i => Math.Pow(RotaryBase, -(double)i / pairs))];
         // The last row of a table stands for what is before the first character.
         embedding = nn.Embedding(Distances * (vocabulary + 1), width);
         nn.init.normal_(embedding.weight, 0, 0.5);

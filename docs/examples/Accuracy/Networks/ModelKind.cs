@@ -12,6 +12,6 @@ internal enum ModelKind
     /// <summary>Ternary, trained from scratch.</summary>
     Ternary,
 
-    /// <summary>The trained <see cref="FloatNormalized"/>, made ternary and distilled from itself.</summary>
+    /// <summary>The trained float network that is better on the validation part, made ternary and distilled from itself.</summary>
     Distilled,
 }

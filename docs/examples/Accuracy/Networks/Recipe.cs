@@ -8,8 +8,8 @@ namespace Accuracy.Networks;
 /// of Glorot and Bengio, biases 0.</summary>
 internal sealed record Recipe(bool IsNormalized, bool IsTernary)
 {
-    /// <summary>What a model begins as; <see cref="ModelKind.Distilled"/> as the float network that is then converted.</summary>
-    public static Recipe Of(ModelKind kind) => new(kind != ModelKind.Float, kind == ModelKind.Ternary);
+    /// <summary>The layers of a model that is trained from scratch.</summary>
+    public static Recipe Of(ModelKind model) => new(model != ModelKind.Float, model == ModelKind.Ternary);
 
     public nn.Module<Tensor, Tensor> Linear(long inputs, long outputs, bool hasBias = true) =>
         IsTernary ? new BitLinear(inputs, outputs, hasBias) : FloatLinear(inputs, outputs, hasBias);

@@ -39,7 +39,8 @@ internal sealed class TransformerBlock : nn.Module<Tensor, Tensor, Tensor, Tenso
     {
         using DisposeScope scope = NewDisposeScope();
         (long batch, long length, long width) = (input.size(0), input.size(1), input.size(2));
-        Tensor[] parts = qkv.call(attention_norm.call(input)).view(batch, length, 3, heads, width / heads).permute(2, 0, 3, 1, 4).unbind(0);
+        Tensor[] parts = qkv.call(attention_norm.call(input))
+            .view(batch, length, 3, heads, width / heads).permute(2, 0, 3, 1, 4).unbind(0);
         Tensor attended = nn.functional.scaled_dot_product_attention(
             Rotate(parts[0], cos, sin), Rotate(parts[1], cos, sin), parts[2], is_casual: true);
         attended = attended.transpose(1, 2).reshape(batch, length, width);

@@ -8,6 +8,7 @@ namespace Accuracy.Results;
 internal static class AccuracyTables
 {
     private const string Absent = "–";
+    private static readonly ModelKind[] AllModels = Enum.GetValues<ModelKind>();
     private static readonly ModelKind[] Ternary = [ModelKind.Ternary, ModelKind.Distilled];
 
     /// <summary>Writes them as Markdown.</summary>
@@ -17,12 +18,12 @@ internal static class AccuracyTables
     {
         TaskResults[] tasks = [.. all.Where(task => task.Seeds.Length > 0)];
         var text = new StringBuilder();
-        text.Append("### Scores\n\nAccuracy in percent, for the novels bits a character (less is better); mean ± standard deviation "
-            + "of the seeds.\n\n");
+        text.Append("### Scores\n\nAccuracy in percent, for the novels bits a character (less is better); mean ± standard "
+            + "deviation of the seeds.\n\n");
         Row(text, "data, network", "seeds", "float", "float, normalized", "ternary", "converted and distilled");
         Row(text, "---", "---:", "---:", "---:", "---:", "---:");
         foreach (TaskResults task in tasks)
-            Row(text, [task.Task.Title, $"{task.Seeds.Length}", .. Enum.GetValues<ModelKind>().Select(model => Score(task, model))]);
+            Row(text, [task.Task.Title, $"{task.Seeds.Length}", .. AllModels.Select(model => Score(task, model))]);
         foreach (TaskResults task in tasks)
         {
             if (baselines.TryGetValue(task.Task.Name, out string? baseline))
@@ -39,12 +40,12 @@ internal static class AccuracyTables
             Row(
                 text, task.Task.Title, task.BetterFloat == ModelKind.Float ? "plain" : "normalized",
                 task.Gap(ModelKind.Ternary).Text("+0.00;-0.00"), task.Gap(ModelKind.Distilled).Text("+0.00;-0.00"),
-                asked is double limit ? $"≤ {limit.ToString("0.0", CultureInfo.InvariantCulture)}{(task.Task.IsBits ? " %" : "")}" : Absent,
+                asked is null ? Absent : $"≤ {Asked(asked.Value)}{(task.Task.IsBits ? " %" : "")}",
                 asked is null ? Absent : MetBy(task, asked.Value));
         }
 
-        text.Append("\n### What was chosen, and what it took\n\nLearning rates by the validation part; minutes of one thread, those "
-            + "for the choice included.\n\n");
+        text.Append("\n### What was chosen, and what it took\n\nLearning rates by the validation part; minutes of one thread, "
+            + "those for the choice included.\n\n");
         Row(text, "data, network", "steps", "float", "float, normalized", "ternary", "converted and distilled", "minutes");
         Row(text, "---", "---:", "---:", "---:", "---:", "---:", "---:");
         foreach (TaskResults task in tasks)
@@ -52,7 +53,7 @@ internal static class AccuracyTables
             Row(
                 text,
                 [
-                    task.Task.Title, $"{task.Task.Steps}", .. Enum.GetValues<ModelKind>().Select(model => Rates(task, model)),
+                    task.Task.Title, $"{task.Task.Steps}", .. AllModels.Select(model => Rates(task, model)),
                     (task.TotalSeconds / 60).ToString("0", CultureInfo.InvariantCulture),
                 ]);
         }
@@ -66,6 +67,8 @@ internal static class AccuracyTables
     private static string Rates(TaskResults task, ModelKind model) => !task.Task.Models.Contains(model)
         ? Absent
         : string.Join(", ", task.ChosenRates(model).Select(rate => rate.ToString(CultureInfo.InvariantCulture)));
+
+    private static string Asked(double points) => points.ToString("0.0", CultureInfo.InvariantCulture);
 
     private static string MetBy(TaskResults task, double asked)
     {

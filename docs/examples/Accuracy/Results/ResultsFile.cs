@@ -19,7 +19,7 @@ internal sealed class ResultsFile
     }
 
     public IReadOnlyList<Result> Read() => File.Exists(path)
-        ? [.. File.ReadLines(path).Where(line => line.Length > 0).Select(line => JsonSerializer.Deserialize<Result>(line, Options)!)]
+        ? [.. File.ReadLines(path).Select(line => JsonSerializer.Deserialize<Result>(line, Options)!)]
         : [];
 
     public Result? Find(Cell cell) => Read().FirstOrDefault(result => result.Cell == cell);
@@ -27,6 +27,7 @@ internal sealed class ResultsFile
     public void Append(Result result) => File.AppendAllText(path, JsonSerializer.Serialize(result, Options) + "\n");
 
     /// <summary>Where the weights of a run are kept.</summary>
-    public string WeightsOf(Cell cell) =>
-        Path.Combine(folder, FormattableString.Invariant($"{cell.Task}-{cell.Model}-{cell.Seed}-{cell.Purpose}-{cell.Rate}-{cell.Steps}.dat"));
+    public string WeightsOf(Cell cell) => Path.Combine(
+        folder,
+        FormattableString.Invariant($"{cell.Task}-{cell.Model}-{cell.Seed}-{cell.Purpose}-{cell.Rate}-{cell.Steps}.dat"));
 }

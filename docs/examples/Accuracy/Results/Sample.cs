@@ -25,7 +25,7 @@ internal sealed record Sample(double[] Values)
     /// <param name="format">Of a number.</param>
     public string Text(string format)
     {
-        string mean = Mean.ToString(format, CultureInfo.InvariantCulture);
-        return Values.Length < 2 ? mean : $"{mean} ± {StandardDeviation.ToString(format.Split(';')[0].TrimStart('+'), CultureInfo.InvariantCulture)}";
+        string mean = Mean.ToString(format, CultureInfo.InvariantCulture), unsigned = format.Split(';')[0].TrimStart('+');
+        return Values.Length < 2 ? mean : $"{mean} ± {StandardDeviation.ToString(unsigned, CultureInfo.InvariantCulture)}";
     }
 }

@@ -10,9 +10,9 @@ internal sealed class TaskResults(AccuracyTask task, IEnumerable<Result> results
 
     public AccuracyTask Task => task;
 
-    /// <summary>The learning rate with the best score on the validation part, the smallest of equals; null while none was tried.
-    /// Where all seeds share a split, the first one's is everyone's.</summary>
-    public double? ChosenRate(ModelKind model, int seed)
+    /// <summary>The run whose learning rate is the best on the validation part, the smallest of equals; null while none was
+    /// tried. Where all seeds share a split, the first one's is everyone's.</summary>
+    public Result? BestTried(ModelKind model, int seed)
     {
         double[] rates = task.RatesOf(model);
         Result[] tried =
@@ -21,13 +21,14 @@ internal sealed class TaskResults(AccuracyTask task, IEnumerable<Result> results
                 && result.Cell.Steps == task.SearchSteps && result.Cell.Seed == (task.IsResplit ? seed : 0)
                 && rates.Contains(result.Cell.Rate)),
         ];
-        return tried.Length == 0 ? null : tried.OrderBy(result => result.Cell.Rate).MinBy(result => task.IsBits ? result.Score : -result.Score)!.Cell.Rate;
+        return tried.OrderBy(result => result.Cell.Rate).MinBy(result => task.IsBits ? result.Score : -result.Score);
     }
 
     /// <summary>The seeds that all models have done, in order: only these are compared.</summary>
     public int[] Seeds =>
     [
-        .. Enumerable.Range(0, task.Seeds).Where(seed => task.Models.All(model => Final(model).Any(result => result.Cell.Seed == seed))),
+        .. Enumerable.Range(0, task.Seeds)
+            .Where(seed => task.Models.All(model => Final(model).Any(result => result.Cell.Seed == seed))),
     ];
 
     /// <summary>The scores of a model, a seed each.</summary>
@@ -63,5 +64,5 @@ internal sealed class TaskResults(AccuracyTask task, IEnumerable<Result> results
 
     private IEnumerable<Result> Final(ModelKind model) => runs.Where(result =>
         result.Cell.Model == model && result.Cell.Purpose == Purpose.Final && result.Cell.Steps == task.Steps
-        && result.Cell.Rate == ChosenRate(model, result.Cell.Seed));
+        && result.Cell.Rate == BestTried(model, result.Cell.Seed)?.Cell.Rate);
 }

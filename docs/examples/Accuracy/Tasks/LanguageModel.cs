@@ -48,7 +48,10 @@ internal sealed class LanguageModel : AccuracyTask
     public override double Measure(nn.Module<Tensor, Tensor> network, int seed, Purpose purpose)
     {
         (double bits, long count) = (0, 0);
-        foreach (byte[] novel in purpose == Purpose.Final ? Novels.Test : [.. Novels.Validation.Select(novel => novel[..(novel.Length / SearchShare)])])
+        IEnumerable<byte[]> novels = purpose == Purpose.Final
+            ? Novels.Test
+            : Novels.Validation.Select(novel => novel[..(novel.Length / SearchShare)]);
+        foreach (byte[] novel in novels)
         {
             int[] starts = [.. Enumerable.Range(0, ((novel.Length - 1) / (Context / 2)) - 1).Select(i => i * Context / 2)];
             foreach (int[] some in starts.Chunk(EvaluationBatch))
