@@ -52,18 +52,19 @@ internal static class AccuracyProgram
 
     private static Dictionary<string, string> Baselines(IEnumerable<AccuracyTask> tasks, IReadOnlyList<Result> known)
     {
-        const int Order = 5;
         var baselines = new Dictionary<string, string>();
         foreach (LanguageModel task in tasks.OfType<LanguageModel>())
         {
             if (known.All(result => result.Cell.Task != task.Name))
                 continue;
-            var model = new NGram(Order, task.Novels.Characters.Length, task.Novels.Train);
-            baselines[task.Name] = string.Create(
-                CultureInfo.InvariantCulture,
-                $"An n-gram of {Order} characters before the next (Witten-Bell), counted on the same training texts, needs "
-                + $"{model.BitsPerCharacter(task.Novels.Test):0.000} bits a character of the same test texts.");
+            string[] bits = [.. new[] { 4, 5 }.Select(order => Bits(task.Novels, order))];
+            baselines[task.Name] = "N-grams (Witten-Bell), counted on the same training texts, need "
+                + $"{string.Join(" and ", bits)} bits a character of the same test texts.";
         }
         return baselines;
     }
+
+    private static string Bits(Novels novels, int order) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{new NGram(order, novels.Characters.Length, novels.Train).BitsPerCharacter(novels.Test):0.000} (from {order} characters)");
 }

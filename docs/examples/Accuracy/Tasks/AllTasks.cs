@@ -25,7 +25,7 @@ internal static class AllTasks
             ValidationCount = 2000,
             Steps = 60 * 125,
             SearchSteps = 20 * 125,
-            Rates = [1e-3, 2e-3, 4e-3, 8e-3, 16e-3],
+            Rates = [1e-3, 2e-3, 4e-3, 8e-3],
             Goal = 0.003,
         },
         new Classification
@@ -40,7 +40,7 @@ internal static class AllTasks
             ValidationCount = 5000,
             Steps = 12 * 468,
             SearchSteps = 4 * 468,
-            Rates = [5e-4, 1e-3, 2e-3, 4e-3],
+            Rates = [5e-4, 1e-3, 2e-3],
             Goal = 0.003,
         },
         new Classification
