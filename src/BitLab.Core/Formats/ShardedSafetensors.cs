@@ -92,7 +92,10 @@ public sealed class ShardedSafetensors : IDisposable
             string? name = tensor.Value.ValueKind == JsonValueKind.String ? tensor.Value.GetString() : null;
             // A name is that of a file in this folder and leads nowhere else.
             if (string.IsNullOrEmpty(name) || name.AsSpan().ContainsAny("/\\:\0") || name is "." or "..")
-                throw new InvalidDataException($"'{path}' places tensor '{tensor.Name}' in {tensor.Value.GetRawText()}, which is no file of this folder.");
+            {
+                throw new InvalidDataException(
+                    $"'{path}' places tensor '{tensor.Name}' in {tensor.Value.GetRawText()}, which is no file of this folder.");
+            }
             if (!index.TryAdd(tensor.Name, name))
                 throw new InvalidDataException($"'{path}' names tensor '{tensor.Name}' twice.");
         }

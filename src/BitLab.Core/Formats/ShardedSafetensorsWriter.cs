@@ -76,7 +76,8 @@ public static class ShardedSafetensorsWriter
         using var writer = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true });
         writer.WriteStartObject();
         writer.WriteStartObject("metadata");
-        writer.WriteNumber("total_size", files.SelectMany(file => file).Sum(tensor => SafetensorsWriter.ByteCount(tensor.Dtype, tensor.Shape)));
+        writer.WriteNumber(
+            "total_size", files.SelectMany(file => file).Sum(tensor => SafetensorsWriter.ByteCount(tensor.Dtype, tensor.Shape)));
         writer.WriteEndObject();
         writer.WriteStartObject("weight_map");
         for (int i = 0; i < files.Count; i++)

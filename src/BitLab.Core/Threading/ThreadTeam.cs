@@ -54,6 +54,16 @@ internal static unsafe class ThreadTeam
         followed = (delegate* unmanaged[SuppressGCTransition]<int>)numThreads;
     }
 
+    /// <summary>Into how many parts it is worth cutting work that goes once over some bytes.</summary>
+    /// <param name="bytes">The bytes.</param>
+    /// <param name="units">What cannot be cut further.</param>
+    public static int PartsFor(long bytes, int units)
+    {
+        // Below this, waking a thread takes longer than it saves.
+        const int BytesPerThread = 1 << 16;
+        return (int)Math.Clamp(bytes / BytesPerThread, 1, Math.Max(1, units));
+    }
+
     /// <summary>Does a job in at most so many parts, one a thread, and returns when all are done.</summary>
     /// <param name="job">A local variable of the caller's.</param>
     /// <param name="maxParts">Into how many parts it is worth cutting.</param>

@@ -56,7 +56,10 @@ public sealed unsafe partial class BitNetCheckpoint
         CheckpointTensor tensor = Checked(name, out BitNetTensor known);
         long count = known.Shape.Aggregate(1L, (product, size) => product * size);
         if (first < 0 || first % known.Shape[^1] != 0 || values.Length % known.Shape[^1] != 0 || first > count - values.Length)
-            throw new ArgumentException($"'{name}' ({string.Join(", ", known.Shape)}) has no rows at {first} of {values.Length} values.", nameof(first));
+        {
+            throw new ArgumentException(
+                $"'{name}' ({string.Join(", ", known.Shape)}) has no rows at {first} of {values.Length} values.", nameof(first));
+        }
         if (!FloatDecoding.Decodes(tensor.Encoding) || tensor.Scale is not null)
             throw new ArgumentException($"'{name}' holds trits, of which no single rows are read.", nameof(name));
         DecodeRows(tensor, known, first / known.Shape[^1], values);
@@ -192,7 +195,8 @@ public sealed unsafe partial class BitNetCheckpoint
         bool isScaled = tensor.Scale is not null;
         PackedTernaryWeights weights = MasterPacking.Pack(
             bytes, tensor.Encoding, rows, columns, tensor.Order, isScaled || tensor.MayBeTernaryFloats, out bool wasTernary)
-            ?? throw new QuantizationException($"'{tensor.StoredName}' of '{tensor.FilePath}' cannot be made ternary: it holds NaN or infinity.");
+            ?? throw new QuantizationException(
+                $"'{tensor.StoredName}' of '{tensor.FilePath}' cannot be made ternary: it holds NaN or infinity.");
         if (!isScaled)
             return weights;
         if (!wasTernary)

@@ -12,7 +12,7 @@ public sealed partial record BitNetConfig
     /// <summary>The type of models without sub-norms.</summary>
     public const string LlamaType = "llama";
 
-    private const int MaxWidth = PackedTernaryWeights.MaxColumns, MaxLayers = 1 << 14, MaxVocabulary = 1 << 24, MaxPositions = 1 << 26;
+    private const int MaxWidth = PackedTernaryWeights.MaxColumns, MaxLayers = 1 << 10, MaxVocabulary = 1 << 24, MaxPositions = 1 << 26;
 
     /// <summary><see cref="BitNetType"/> or <see cref="LlamaType"/>. Default: <see cref="BitNetType"/>.</summary>
     public string ModelType { get; init; } = BitNetType;

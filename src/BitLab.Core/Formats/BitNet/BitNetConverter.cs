@@ -58,7 +58,8 @@ public static class BitNetConverter
     }
 
     private static string NameOf(BitNetCheckpoint checkpoint) =>
-        checkpoint.Gguf is GgufFile file && file.Metadata.TryGetValue("general.name", out GgufValue? name) && name.Type == GgufValueType.String
+        checkpoint.Gguf is GgufFile file
+        && file.Metadata.TryGetValue("general.name", out GgufValue? name) && name.Type == GgufValueType.String
             ? name.AsString()
             : Path.GetFileName(Path.GetFullPath(checkpoint.Path).TrimEnd(Path.DirectorySeparatorChar));
 

@@ -31,7 +31,8 @@ public static class BitNetWriter
         if (source.Config.Quantization is null && !options.Quantize)
         {
             throw new InvalidDataException(
-                "The config says nothing of BitNet (quantization_config), so the layers are floats; ask to quantize them if that is meant.");
+                "The config says nothing of BitNet (quantization_config), so the layers are floats; "
+                + "ask to quantize them if that is meant.");
         }
         BitNetTensor[] tensors = [.. source.Config.Tensors()];
         var streams = new BitNetTensorStreams(source, options, tensors.Length, cancellation);
@@ -127,7 +128,10 @@ public static class BitNetWriter
             if (streams.IsTernary(tensor))
             {
                 if (tensor.Shape[1] % multiple != 0)
-                    throw new InvalidDataException($"'{tensor.Name}' has {tensor.Shape[1]} columns; {type} needs a multiple of {multiple}.");
+                {
+                    throw new InvalidDataException(
+                        $"'{tensor.Name}' has {tensor.Shape[1]} columns; {type} needs a multiple of {multiple}.");
+                }
                 infos.Add((
                     GgufNames.FromHuggingFace(tensor.Name), type, [.. tensor.Shape],
                     stream => streams.WriteTernary(stream, tensor, encoding, order)));

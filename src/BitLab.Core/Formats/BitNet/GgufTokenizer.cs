@@ -76,7 +76,10 @@ internal static class GgufTokenizer
         void Put(string content, JsonElement id, int type)
         {
             if (id.ValueKind != JsonValueKind.Number || !id.TryGetInt32(out int number) || number < 0 || number >= tokens.Length)
-                throw new InvalidDataException($"'{path}': token '{content}' has the number {id.GetRawText()}; the model has {tokens.Length}.");
+            {
+                throw new InvalidDataException(
+                    $"'{path}': token '{content}' has the number {id.GetRawText()}; the model has {tokens.Length}.");
+            }
             (tokens[number], types[number]) = (content, type);
         }
     }
@@ -98,7 +101,8 @@ internal static class GgufTokenizer
         string text = pre.GetRawText();
         if (text.Contains(@"\\p{N}{1,3}", StringComparison.Ordinal))
             return "llama-bpe";
-        return Text(pre, "type") == "ByteLevel" && (!pre.TryGetProperty("use_regex", out JsonElement regex) || regex.ValueKind == JsonValueKind.True)
+        return Text(pre, "type") == "ByteLevel"
+            && (!pre.TryGetProperty("use_regex", out JsonElement regex) || regex.ValueKind == JsonValueKind.True)
             ? "gpt-2"
             : null;
     }

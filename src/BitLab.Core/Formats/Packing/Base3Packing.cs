@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace BitLab.Core;
@@ -25,7 +26,7 @@ internal static unsafe class Base3Packing
     public static void Unpack(byte* packed, PackedTernaryWeights weights, RowOrder order)
     {
         var job = new UnpackJob(packed, RowBytes(weights.Columns), weights, order);
-        ThreadTeam.Run(ref job, PanelLayout.Panels(weights.Rows));
+        ThreadTeam.Run(ref job, ThreadTeam.PartsFor(weights.PackedBytes, PanelLayout.Panels(weights.Rows)));
     }
 
     /// <summary>Packs the trits of a row.</summary>
@@ -74,52 +75,61 @@ internal static unsafe class Base3Packing
                     rows[row] = packed + (order.InFile(first + Math.Min(row, count - 1)) * rowBytes);
                 fixed (byte* target = weights.Panel(panel))
                 {
-                    for (int block = 0; block < weights.Columns / StridedPacking.TqBlockColumns; block++)
-                        Block(rows, (long)block * BlockBytes, target + ((long)block * BlockSteps * PanelLayout.StepBytes));
+                    Panel(rows, weights.Columns / StridedPacking.TqBlockColumns, target);
                 }
                 StridedPacking.ClearPadding(weights, panel, count);
             }
         }
+    }
 
-        private static void Block(byte** rows, long offset, byte* target)
+    // Compiled at full speed at once: a model is unpacked once, before the run time would have found out.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Panel(byte** rows, int blocks, byte* target)
+    {
+        for (int block = 0; block < blocks; block++, target += BlockSteps * PanelLayout.StepBytes)
         {
-            for (int row = 0; row < PanelLayout.PanelRows; row += 4, target += 4 * sizeof(uint))
+            long offset = (long)block * BlockBytes;
+            for (int row = 0; row < PanelLayout.PanelRows; row += 4)
             {
-                Digits(rows + row, offset, target, 2);
-                Digits(rows + row, offset + 16, target + PanelLayout.StepBytes, 2);
-                Digits(rows + row, offset + 32, target + (10 * PanelLayout.StepBytes), 1);
+                byte* words = target + (row * sizeof(uint));
+                Digits(rows + row, offset, words, 2 * PanelLayout.StepBytes);
+                Digits(rows + row, offset + 16, words + PanelLayout.StepBytes, 2 * PanelLayout.StepBytes);
+                Digits(rows + row, offset + 32, words + (10 * PanelLayout.StepBytes), PanelLayout.StepBytes);
                 Vector128<byte> last = Vector128.Create(
                     *(uint*)(rows[row] + offset + 48), *(uint*)(rows[row + 1] + offset + 48),
                     *(uint*)(rows[row + 2] + offset + 48), *(uint*)(rows[row + 3] + offset + 48)).AsByte();
-                Vector128<byte> word = default;
-                for (int m = 0; m < 4; m++)
-                    word |= TakeCode(ref last) << (2 * m);
-                word.Store(target + (15 * PanelLayout.StepBytes));
+                Vector128<byte> word = TakeCode(ref last);
+                word |= TakeCode(ref last) << 2;
+                word |= TakeCode(ref last) << 4;
+                word |= TakeCode(ref last) << 6;
+                word.Store(words + (15 * PanelLayout.StepBytes));
             }
         }
+    }
 
-        // Five steps of four rows from sixteen bytes of each. What is done to bytes may be done after words are transposed.
-        private static void Digits(byte** rows, long offset, byte* target, int stride)
+    // Five steps of four rows from sixteen bytes of each. What is done to bytes may be done after words are transposed.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Digits(byte** rows, long offset, byte* target, int next)
+    {
+        Vector128<uint> a = Vector128.Load((uint*)(rows[0] + offset)), b = Vector128.Load((uint*)(rows[1] + offset));
+        Vector128<uint> c = Vector128.Load((uint*)(rows[2] + offset)), d = Vector128.Load((uint*)(rows[3] + offset));
+        FieldTranspose.Words(ref a, ref b, ref c, ref d);
+        Vector128<byte> first = a.AsByte(), second = b.AsByte(), third = c.AsByte(), fourth = d.AsByte();
+        for (int n = 0; n < 5; n++, target += next)
         {
-            Vector128<uint> a = Vector128.Load((uint*)(rows[0] + offset)), b = Vector128.Load((uint*)(rows[1] + offset));
-            Vector128<uint> c = Vector128.Load((uint*)(rows[2] + offset)), d = Vector128.Load((uint*)(rows[3] + offset));
-            FieldTranspose.Words(ref a, ref b, ref c, ref d);
-            Vector128<byte> first = a.AsByte(), second = b.AsByte(), third = c.AsByte(), fourth = d.AsByte();
-            for (int n = 0; n < 5; n++, target += stride * PanelLayout.StepBytes)
-            {
-                Vector128<byte> word = TakeCode(ref first) | (TakeCode(ref second) << 2)
-                    | (TakeCode(ref third) << 4) | (TakeCode(ref fourth) << 6);
-                word.Store(target);
-            }
+            Vector128<byte> word = TakeCode(ref first) | (TakeCode(ref second) << 2)
+                | (TakeCode(ref third) << 4) | (TakeCode(ref fourth) << 6);
+            word.Store(target);
         }
+    }
 
-        // The digit is 1 from 256 / 3 on, 2 from 512 / 3 on.
-        private static Vector128<byte> TakeCode(ref Vector128<byte> fractions)
-        {
-            Vector128<byte> code = (Vector128.GreaterThanOrEqual(fractions, Vector128.Create((byte)86)) & Vector128<byte>.One)
-                + (Vector128.GreaterThanOrEqual(fractions, Vector128.Create((byte)171)) & Vector128<byte>.One);
-            fractions = fractions + fractions + fractions;
-            return code;
-        }
+    // The digit is 1 from 256 / 3 on, 2 from 512 / 3 on.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<byte> TakeCode(ref Vector128<byte> fractions)
+    {
+        Vector128<byte> code = (Vector128.GreaterThanOrEqual(fractions, Vector128.Create((byte)86)) & Vector128<byte>.One)
+            + (Vector128.GreaterThanOrEqual(fractions, Vector128.Create((byte)171)) & Vector128<byte>.One);
+        fractions = fractions + fractions + fractions;
+        return code;
     }
 }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -45,6 +46,7 @@ internal static class FloatDecoding
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FromBFloat16(ReadOnlySpan<ushort> halves, Span<float> values)
     {
         int i = 0;
@@ -58,6 +60,7 @@ internal static class FloatDecoding
             values[i] = BitConverter.UInt32BitsToSingle((uint)halves[i] << 16);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FromHalf(ReadOnlySpan<ushort> halves, Span<float> values)
     {
         int i = 0;
@@ -73,6 +76,7 @@ internal static class FloatDecoding
 
     // Exponent and fraction at their places in a float are the value times 2^-112, subnormal ones too; infinity and NaN
     // get the float's highest exponent.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<float> FromHalf(Vector256<uint> halves)
     {
         const float Rebias = 5.192296858534828e33f; // 2^112
@@ -83,6 +87,7 @@ internal static class FloatDecoding
         return (finite.AsUInt32() | special | sign).AsSingle();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FromQ8(ReadOnlySpan<byte> blocks, Span<float> values)
     {
         for (int i = 0; i < values.Length; i += Q8BlockValues, blocks = blocks[Q8BlockBytes..])

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace BitLab.Core;
@@ -19,7 +20,7 @@ internal static unsafe class HuggingFacePacking
         int groups = PanelLayout.Panels(Quarter(weights.Rows));
         int isBad = 0;
         var job = new UnpackJob(packed, weights, groups, &isBad);
-        ThreadTeam.Run(ref job, groups);
+        ThreadTeam.Run(ref job, ThreadTeam.PartsFor(weights.PackedBytes, groups));
         return isBad == 0;
     }
 
@@ -29,76 +30,86 @@ internal static unsafe class HuggingFacePacking
         public void Run(int part, int parts)
         {
             int quarter = Quarter(weights.Rows);
-            bool isAligned = weights.Rows % 16 == 0;
             for (int group = IParallelJob.FirstOf(part, parts, groups); group < IParallelJob.FirstOf(part + 1, parts, groups); group++)
             {
                 int first = group * PanelLayout.PanelRows, end = Math.Min(first + PanelLayout.PanelRows, quarter);
-                for (int column = 0; column < weights.Columns; column += PanelLayout.StepColumns)
-                {
-                    if (isAligned)
-                        Step(first, end, quarter, column);
-                    else
-                        StepAnywhere(first, end, quarter, column);
-                }
+                // Else four rows need not lie side by side in a panel.
+                bool isSound = weights.Rows % 16 == 0
+                    ? UnpackFours(packed, weights, first, end)
+                    : UnpackOnes(packed, weights, first, end);
+                if (!isSound)
+                    *isBad = 1;
             }
         }
+    }
 
-        private void Step(int first, int end, int quarter, int column)
+    // Compiled at full speed at once: a model is unpacked once, before the run time would have found out.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static bool UnpackFours(byte* packed, PackedTernaryWeights weights, int first, int end)
+    {
+        int columns = weights.Columns, quarter = Quarter(weights.Rows), fours = (end - first) / 4;
+        // Where the words of each four rows are, for each of the fields.
+        byte** words = stackalloc byte*[PanelLayout.PanelRows];
+        for (int i = 0; i < 4 * fours; i++)
+            words[i] = weights.RentedData + PanelLayout.RowOffset(first + (i / 4 * 4) + (i % 4 * quarter), columns);
+        Vector128<uint> bad = default;
+        for (int column = 0; column < columns; column += PanelLayout.StepColumns)
         {
-            Vector128<uint> bad = default;
-            for (int row = first; row < end; row += 4)
+            byte* from = packed + ((long)first * columns) + column;
+            int count = Math.Min(PanelLayout.StepColumns, columns - column);
+            long step = (long)column / PanelLayout.StepColumns * PanelLayout.StepBytes;
+            for (int four = 0; four < fours; four++, from += 4L * columns)
             {
-                Vector128<uint> a = Load(row, column), b = Load(row + 1, column), c = Load(row + 2, column), d = Load(row + 3, column);
+                Vector128<uint> a = Load(from, count), b = Load(from + columns, count);
+                Vector128<uint> c = Load(from + (2L * columns), count), d = Load(from + (3L * columns), count);
                 bad |= (a & (a >>> 1)) | (b & (b >>> 1)) | (c & (c >>> 1)) | (d & (d >>> 1));
                 FieldTranspose.Words(ref a, ref b, ref c, ref d);
                 FieldTranspose.Fields(ref a, ref b, ref c, ref d);
-                a.Store((uint*)Word(row, column));
-                b.Store((uint*)Word(quarter + row, column));
-                c.Store((uint*)Word((2 * quarter) + row, column));
-                d.Store((uint*)Word((3 * quarter) + row, column));
+                a.Store((uint*)(words[4 * four] + step));
+                b.Store((uint*)(words[(4 * four) + 1] + step));
+                c.Store((uint*)(words[(4 * four) + 2] + step));
+                d.Store((uint*)(words[(4 * four) + 3] + step));
             }
-            if ((bad & Vector128.Create(PanelLayout.ZeroWord)) != default)
-                *isBad = 1;
         }
+        return (bad & Vector128.Create(PanelLayout.ZeroWord)) == default;
+    }
 
-        // Where four rows do not lie side by side in a panel, each word is stored by itself.
-        private void StepAnywhere(int first, int end, int quarter, int column)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static bool UnpackOnes(byte* packed, PackedTernaryWeights weights, int first, int end)
+    {
+        int columns = weights.Columns, quarter = Quarter(weights.Rows);
+        uint* fields = stackalloc uint[4];
+        uint bad = 0;
+        for (int row = first; row < end; row++)
         {
-            for (int row = first; row < end; row++)
+            for (int column = 0; column < columns; column += PanelLayout.StepColumns)
             {
-                Vector128<uint> a = Load(row, column), b = Vector128.CreateScalar(a[1]), c = Vector128.CreateScalar(a[2]), d = Vector128.CreateScalar(a[3]);
-                a = Vector128.CreateScalar(a[0]);
+                Vector128<uint> codes = Load(packed + ((long)row * columns) + column, Math.Min(PanelLayout.StepColumns, columns - column));
+                Vector128<uint> a = Vector128.CreateScalar(codes[0]), b = Vector128.CreateScalar(codes[1]);
+                Vector128<uint> c = Vector128.CreateScalar(codes[2]), d = Vector128.CreateScalar(codes[3]);
                 FieldTranspose.Fields(ref a, ref b, ref c, ref d);
-                Store(row, column, a[0]);
-                Store(quarter + row, column, b[0]);
-                Store((2 * quarter) + row, column, c[0]);
-                Store((3 * quarter) + row, column, d[0]);
+                (fields[0], fields[1], fields[2], fields[3]) = (a[0], b[0], c[0], d[0]);
+                // Codes of rows that the matrix lacks mean nothing.
+                for (int field = 0; field < 4 && (field * quarter) + row < weights.Rows; field++)
+                {
+                    bad |= fields[field] & (fields[field] >> 1);
+                    byte* word = weights.RentedData + PanelLayout.RowOffset((field * quarter) + row, columns);
+                    *(uint*)(word + ((long)column / PanelLayout.StepColumns * PanelLayout.StepBytes)) = fields[field];
+                }
             }
         }
+        return (bad & PanelLayout.ZeroWord) == 0;
+    }
 
-        private void Store(int row, int column, uint word)
-        {
-            // Codes of rows that the matrix lacks mean nothing.
-            if (row >= weights.Rows)
-                return;
-            if ((word & (word >> 1) & PanelLayout.ZeroWord) != 0)
-                *isBad = 1;
-            *(uint*)Word(row, column) = word;
-        }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<uint> Load(byte* from, int count) =>
+        count == PanelLayout.StepColumns ? Vector128.Load(from).AsUInt32() : LoadPadded(from, count);
 
-        private byte* Word(int row, int column) =>
-            weights.RentedData + PanelLayout.RowOffset(row, weights.Columns) + (column / PanelLayout.StepColumns * PanelLayout.StepBytes);
-
-        private Vector128<uint> Load(int row, int column)
-        {
-            byte* from = packed + ((long)row * weights.Columns) + column;
-            int count = weights.Columns - column;
-            if (count >= PanelLayout.StepColumns)
-                return Vector128.Load(from).AsUInt32();
-            Vector128<byte> padded = Vector128.Create(PanelLayout.ZeroByte);
-            for (int i = 0; i < count; i++)
-                padded = padded.WithElement(i, from[i]);
-            return padded.AsUInt32();
-        }
+    private static Vector128<uint> LoadPadded(byte* from, int count)
+    {
+        Vector128<byte> padded = Vector128.Create(PanelLayout.ZeroByte);
+        for (int i = 0; i < count; i++)
+            padded = padded.WithElement(i, from[i]);
+        return padded.AsUInt32();
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace BitLab.Core;
@@ -27,7 +28,7 @@ internal static unsafe class MasterPacking
         fixed (BlockRange* ranges = found)
         {
             var measure = new MeasureJob(bytes.Pointer, encoding, count, blocks, keepTernary, ranges);
-            ThreadTeam.Run(ref measure, blocks);
+            ThreadTeam.Run(ref measure, ThreadTeam.PartsFor(bytes.ByteCount, blocks));
         }
         double sum = 0;
         float least = float.PositiveInfinity, most = 0;
@@ -45,7 +46,7 @@ internal static unsafe class MasterPacking
         PackedTernaryWeights weights = PackedTernaryWeights.AllocateForWholeRows(rows, columns, Granularity.PerTensor);
         weights.RentedScales[0] = scale;
         var store = new StoreJob(bytes.Pointer, encoding, weights, order, scale);
-        ThreadTeam.Run(ref store, PanelLayout.Panels(rows));
+        ThreadTeam.Run(ref store, ThreadTeam.PartsFor(bytes.ByteCount, PanelLayout.Panels(rows)));
         return weights;
     }
 
@@ -88,6 +89,7 @@ internal static unsafe class MasterPacking
         }
 
         // The largest magnitude, and the least that is not 0.
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private static BlockRange RangeOf(ReadOnlySpan<float> values)
         {
             var infinity = Vector256.Create(float.PositiveInfinity);

@@ -13,7 +13,7 @@ internal static unsafe class PackedDamage
     {
         int panels = PanelLayout.Panels(weights.Rows), first = panels;
         var job = new FindJob(weights, panels, &first);
-        ThreadTeam.Run(ref job, panels);
+        ThreadTeam.Run(ref job, ThreadTeam.PartsFor(weights.PackedBytes, panels));
         return first == panels ? null : Describe(weights, first);
     }
 

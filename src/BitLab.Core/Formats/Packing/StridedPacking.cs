@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace BitLab.Core;
@@ -27,7 +28,7 @@ internal static unsafe class StridedPacking
     {
         int isBad = 0;
         var job = new UnpackJob(packed, encoding == TensorEncoding.I2_S, RowBytes(encoding, weights.Columns), weights, order, &isBad);
-        ThreadTeam.Run(ref job, PanelLayout.Panels(weights.Rows));
+        ThreadTeam.Run(ref job, ThreadTeam.PartsFor(weights.PackedBytes, PanelLayout.Panels(weights.Rows)));
         return isBad == 0;
     }
 
@@ -69,48 +70,52 @@ internal static unsafe class StridedPacking
                     rows[row] = packed + (order.InFile(first + Math.Min(row, count - 1)) * rowBytes);
                 fixed (byte* target = weights.Panel(panel))
                 {
-                    for (int group = 0; group < weights.Columns / GroupColumns; group++)
-                        Group(rows, GroupOffset(group), target + (group * (GroupColumns / PanelLayout.StepColumns) * PanelLayout.StepBytes));
+                    if (!Panel(rows, weights.Columns / GroupColumns, isI2, target))
+                        *isBad = 1;
                 }
                 ClearPadding(weights, panel, count);
             }
         }
+    }
 
-        private long GroupOffset(int group) =>
-            isI2 ? group * GroupBytes : (group / 2 * Tq2BlockBytes) + (group % 2 * GroupBytes);
-
-        private void Group(byte** rows, long offset, byte* target)
+    // Compiled at full speed at once: a model is unpacked once, before the run time would have found out.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static bool Panel(byte** rows, int groups, bool isI2, byte* target)
+    {
+        const int GroupSteps = GroupColumns / PanelLayout.StepColumns;
+        // The steps of the byte's fields, from the lowest bits up, follow each other or come in reverse.
+        int firstField = isI2 ? 6 * PanelLayout.StepBytes : 0, nextField = (isI2 ? -2 : 2) * PanelLayout.StepBytes;
+        Vector128<uint> bad = default;
+        for (int group = 0; group < groups; group++, target += GroupSteps * PanelLayout.StepBytes)
         {
-            Vector128<uint> bad = default;
-            for (int half = 0; half < 2; half++, offset += Vector128<byte>.Count, target += PanelLayout.StepBytes)
+            long offset = isI2 ? (long)group * GroupBytes : ((long)group / 2 * Tq2BlockBytes) + (group % 2 * GroupBytes);
+            for (int half = 0; half < 2; half++, offset += Vector128<byte>.Count)
             {
-                for (int row = 0; row < PanelLayout.PanelRows; row += 4)
+                byte* words = target + (half * PanelLayout.StepBytes) + firstField;
+                for (int row = 0; row < PanelLayout.PanelRows; row += 4, words += 4 * sizeof(uint))
                 {
                     Vector128<uint> a = Load(rows[row] + offset, ref bad), b = Load(rows[row + 1] + offset, ref bad);
                     Vector128<uint> c = Load(rows[row + 2] + offset, ref bad), d = Load(rows[row + 3] + offset, ref bad);
                     FieldTranspose.Words(ref a, ref b, ref c, ref d);
                     FieldTranspose.Fields(ref a, ref b, ref c, ref d);
-                    if (isI2)
-                        (a, b, c, d) = (d, c, b, a);
-                    byte* words = target + (row * sizeof(uint));
                     a.Store((uint*)words);
-                    b.Store((uint*)(words + (2 * PanelLayout.StepBytes)));
-                    c.Store((uint*)(words + (4 * PanelLayout.StepBytes)));
-                    d.Store((uint*)(words + (6 * PanelLayout.StepBytes)));
+                    b.Store((uint*)(words + nextField));
+                    c.Store((uint*)(words + (2 * nextField)));
+                    d.Store((uint*)(words + (3 * nextField)));
                 }
             }
-            if (!isI2 && bad != default)
-                *isBad = 1;
         }
+        return isI2 || bad == default;
+    }
 
-        private static Vector128<uint> Load(byte* from, ref Vector128<uint> bad)
-        {
-            Vector128<uint> codes = Vector128.Load(from).AsUInt32();
-            Vector128<uint> fourth = codes & (codes >>> 1) & Vector128.Create(PanelLayout.ZeroWord);
-            bad |= fourth;
-            // 3 to 1, the zero trit.
-            return codes ^ (fourth << 1);
-        }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<uint> Load(byte* from, ref Vector128<uint> bad)
+    {
+        Vector128<uint> codes = Vector128.Load(from).AsUInt32();
+        Vector128<uint> fourth = codes & (codes >>> 1) & Vector128.Create(PanelLayout.ZeroWord);
+        bad |= fourth;
+        // 3 to 1, the zero trit.
+        return codes ^ (fourth << 1);
     }
 
     /// <summary>Makes the rows that a panel lacks zero.</summary>

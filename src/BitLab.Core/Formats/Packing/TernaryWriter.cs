@@ -31,7 +31,7 @@ internal static unsafe class TernaryWriter
             fixed (byte* target = chunk)
             {
                 var job = new PackJob(weights, encoding, order, first, count, target, rowBytes);
-                ThreadTeam.Run(ref job, count);
+                ThreadTeam.Run(ref job, ThreadTeam.PartsFor((long)count * rowBytes, count));
             }
             stream.Write(chunk, 0, count * rowBytes);
         }

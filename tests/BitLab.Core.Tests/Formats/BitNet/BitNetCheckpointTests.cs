@@ -1,5 +1,6 @@
 namespace BitLab.Core.Tests;
 
+[Collection(nameof(CountsWeightBytes))]
 public sealed class BitNetCheckpointTests : IDisposable
 {
     private readonly string folder = Directory.CreateTempSubdirectory().FullName;
@@ -126,6 +127,70 @@ public sealed class BitNetCheckpointTests : IDisposable
         model.WriteGguf(path, architecture, type, scaleBeside: 0.25f);
         using BitNetCheckpoint scaled = BitNetCheckpoint.Open(path);
         model.AssertIs(scaled, 0.25f);
+    }
+
+    [Theory]
+    [InlineData(0x3800, 0x3800, null)]
+    [InlineData(0x3800, 0x0000, "the scale 0")]
+    [InlineData(0x3800, 0x3C00, "0.5 and 1")]
+    [InlineData(0x3800, 0x7C00, "row 1")]
+    public void Blocks_of_a_row_have_one_scale(int first, int second, string? named)
+    {
+        var model = new TinyModel(TinyModel.SmallConfig with { NumHiddenLayers = 1 });
+        string path = Path.Combine(folder, "model.gguf");
+        model.WriteGguf(path, "bitnet", GgufTensorType.TQ2_0);
+        const string Name = "model.layers.0.mlp.down_proj.weight";
+        byte[] bytes = File.ReadAllBytes(path);
+        using (GgufFile file = GgufFile.Open(path))
+        {
+            // Row 1 of two blocks.
+            int at = (int)file.Tensors["blk.0.ffn_down.weight"].Offset + 132;
+            BitConverter.TryWriteBytes(bytes.AsSpan(at + 64), (ushort)first);
+            BitConverter.TryWriteBytes(bytes.AsSpan(at + 130), (ushort)second);
+        }
+        File.Delete(path);
+        File.WriteAllBytes(path, bytes);
+        using BitNetCheckpoint checkpoint = BitNetCheckpoint.Open(path);
+        if (named is null)
+        {
+            using PackedTernaryWeights weights = checkpoint.ReadTernary(Name);
+            Assert.Equal(Granularity.PerChannel, weights.Granularity);
+            Assert.Equal([TinyModel.Scale, .5f, TinyModel.Scale], weights.Scales[..3].ToArray());
+            Assert.Equal(Granularity.PerChannel, checkpoint.GranularityOf(Name));
+            return;
+        }
+        string message = Assert.Throws<InvalidDataException>(() => checkpoint.ReadTernary(Name)).Message;
+        Assert.Contains(named, message);
+        Assert.Contains("'blk.0.ffn_down.weight'", message);
+    }
+
+    [Fact]
+    public void Blocks_of_zeros_may_have_the_scale_0()
+    {
+        var model = new TinyModel(TinyModel.SmallConfig with { NumHiddenLayers = 1 });
+        string path = Path.Combine(folder, "model.gguf");
+        foreach ((GgufTensorType type, int blockBytes, byte[] zero) in new (GgufTensorType, int, byte[])[]
+        {
+            (GgufTensorType.TQ2_0, 66, [.. Enumerable.Repeat((byte)0x55, 64), 0, 0]),
+            (GgufTensorType.TQ1_0, 54, [.. Enumerable.Repeat((byte)0x80, 48), 0x7F, 0x7F, 0x7F, 0x7F, 0, 0]),
+        })
+        {
+            File.Delete(path);
+            model.WriteGguf(path, "bitnet", type);
+            byte[] bytes = File.ReadAllBytes(path);
+            using (GgufFile file = GgufFile.Open(path))
+                zero.CopyTo(bytes, (int)file.Tensors["blk.0.ffn_down.weight"].Offset + blockBytes);
+            File.Delete(path);
+            File.WriteAllBytes(path, bytes);
+            using BitNetCheckpoint checkpoint = BitNetCheckpoint.Open(path);
+            const string Name = "model.layers.0.mlp.down_proj.weight";
+            using PackedTernaryWeights weights = checkpoint.ReadTernary(Name);
+            Assert.Equal([TinyModel.Scale], weights.Scales.ToArray());
+            sbyte[] trits = new sbyte[256 * 512], expected = [.. model.Trits[Name]];
+            weights.Unpack(trits);
+            expected.AsSpan(256, 256).Clear();
+            Assert.Equal(expected, trits);
+        }
     }
 
     [Fact]
