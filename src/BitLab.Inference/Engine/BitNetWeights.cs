@@ -1,3 +1,4 @@
+using System.Text.Json;
 using BitLab.Core;
 
 namespace BitLab.Inference;
@@ -14,6 +15,9 @@ internal sealed class BitNetWeights : IDisposable
 
     public BitNetConfig Config { get; }
 
+    /// <summary>How activations are quantized; the weights' granularity is that of each matrix.</summary>
+    public required BitQuantConfig Quantization { get; init; }
+
     public required DenseMatrix Embedding { get; init; }
 
     public required DenseMatrix Head { get; init; }
@@ -29,6 +33,7 @@ internal sealed class BitNetWeights : IDisposable
     {
         BitNetConfig config = checkpoint.Config;
         checkpoint.Check();
+        BitQuantConfig quantization = ReadQuantization(checkpoint.Path);
         var owned = new List<IDisposable>();
         try
         {
@@ -36,12 +41,13 @@ internal sealed class BitNetWeights : IDisposable
                 DenseMatrix.Read(checkpoint, "model.embed_tokens.weight", config.VocabSize, config.HiddenSize));
             var weights = new BitNetWeights(config)
             {
+                Quantization = quantization,
                 Embedding = embedding,
                 Head = config.TieWordEmbeddings
                     ? embedding
                     : Own(DenseMatrix.Read(checkpoint, "lm_head.weight", config.VocabSize, config.HiddenSize)),
                 Norm = Own(new FloatVector(checkpoint.ReadFloats("model.norm.weight"))),
-                Layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(i => Own(TransformerLayer.Read(checkpoint, i)))],
+                Layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(i => Own(TransformerLayer.Read(checkpoint, i, quantization)))],
             };
             weights.owned.AddRange(owned);
             return weights;
@@ -58,6 +64,20 @@ internal sealed class BitNetWeights : IDisposable
             owned.Add(item);
             return item;
         }
+    }
+
+    // What BitLab.Models writes beside the fields that others know.
+    private static BitQuantConfig ReadQuantization(string path)
+    {
+        string config = Path.Combine(path, "config.json");
+        BitQuantConfig quantization = !File.Exists(config) ? BitQuantConfig.Default : JsonFile.Read(
+            config,
+            root => root.TryGetProperty("quant_config", out JsonElement element) ? BitQuantConfig.FromJson(element) : BitQuantConfig.Default);
+        return quantization is { ActivationDtype: ActivationDtype.Int8, ActivationGranularity: Granularity.PerTensor }
+            ? throw new InvalidDataException(
+                $"'{config}': activations have one range for the tensor, so that a token's results depend on the others of its step. "
+                + "Text is generated with a range for each token.")
+            : quantization;
     }
 
     /// <summary>Keeps the weights until <see cref="Return"/>.</summary>

@@ -34,6 +34,8 @@ internal sealed unsafe partial class ForwardPass : IDisposable
     private readonly List<BatchEntry> entries = [];
     private NativeBuffer? logits, scores;
     private int scoreParts, scoreStride, logitRows;
+    private readonly BitQuantConfig perTensor;
+    private readonly BitQuantConfig perRow;
     private IFloatKernels kernels;
     private IBitKernel kernel;
     private RotaryTable rotary;
@@ -42,8 +44,11 @@ internal sealed unsafe partial class ForwardPass : IDisposable
     {
         this.runner = runner;
         config = runner.Config;
+        // Of what a kernel can tell apart, so that the default is recognized.
+        perTensor = new BitQuantConfig { ActivationDtype = runner.Weights.Quantization.ActivationDtype };
+        perRow = perTensor with { WeightGranularity = Granularity.PerChannel };
         kernels = ManagedFloatKernels.Instance;
-        kernel = KernelRegistry.GetKernelForConfig(BitQuantConfig.Default);
+        kernel = KernelRegistry.GetKernelForConfig(perTensor);
         rotary = null!; // set where it is used, in Run
         queryWidth = config.NumAttentionHeads * config.HeadDim;
         keyWidth = config.NumKeyValueHeads * config.HeadDim;
@@ -130,7 +135,7 @@ internal sealed unsafe partial class ForwardPass : IDisposable
 
     private void Prepare()
     {
-        kernel = KernelRegistry.GetKernelForConfig(BitQuantConfig.Default);
+        kernel = KernelRegistry.GetKernelForConfig(perTensor);
         kernels = FloatKernels.For(kernel);
         rotary = runner.Rotary;
         scoreParts = ThreadTeam.NumThreads;
@@ -223,8 +228,8 @@ internal sealed unsafe partial class ForwardPass : IDisposable
         if (c is not null)
             Project(input, c, outputC);
 
-        static bool IsPlain(LinearLayer layer) =>
-            layer.Ternary is { Granularity: Granularity.PerTensor } && layer.InputNorm is null;
+        bool IsPlain(LinearLayer layer) =>
+            layer.Ternary is { Granularity: Granularity.PerTensor } && layer.InputNorm is null && perTensor == BitQuantConfig.Default;
     }
 
     private void Project(float* input, LinearLayer layer, float* output)
@@ -236,8 +241,7 @@ internal sealed unsafe partial class ForwardPass : IDisposable
         }
         if (layer.Ternary is PackedTernaryWeights ternary)
         {
-            BitQuantConfig quantization = ternary.Granularity == Granularity.PerTensor ? BitQuantConfig.Default : PerRow;
-            TernaryLinear.Forward(ternary, quantization, kernel, input, TokenCount, bias: null, output);
+            TernaryLinear.Forward(ternary, ternary.Granularity == Granularity.PerTensor ? perTensor : perRow, kernel, input, TokenCount, bias: null, output);
         }
         else
         {
@@ -252,8 +256,6 @@ internal sealed unsafe partial class ForwardPass : IDisposable
         long work = (long)matrix.Rows * matrix.Columns * rows / (1 << 16);
         ThreadTeam.Run(ref job, (int)Math.Clamp(work, 1, matrix.Rows));
     }
-
-    private static BitQuantConfig PerRow { get; } = new() { WeightGranularity = Granularity.PerChannel };
 
     private int RowParts(int width) => (int)Math.Clamp((long)TokenCount * width / ElementsPerThread, 1, TokenCount);
 }

@@ -30,16 +30,27 @@ internal sealed class LinearLayer : IDisposable
     /// <summary>The bytes that a product by one token reads.</summary>
     public long ByteCount => Ternary?.ByteCount ?? Dense!.ByteCount;
 
-    public static LinearLayer Read(BitNetCheckpoint checkpoint, string module, int rows, int columns)
+    /// <param name="checkpoint">Where from.</param>
+    /// <param name="module">The layer's name.</param>
+    /// <param name="rows">Out features.</param>
+    /// <param name="columns">In features.</param>
+    /// <param name="quantization">How master weights become trits.</param>
+    public static LinearLayer Read(BitNetCheckpoint checkpoint, string module, int rows, int columns, BitQuantConfig quantization)
     {
         string name = module + ".weight";
-        bool isFloat = checkpoint.LinearKind(name) == BitNetLinearKind.Float;
-        PackedTernaryWeights? ternary = isFloat ? null : checkpoint.ReadTernary(name);
-        DenseMatrix? dense = isFloat ? DenseMatrix.Read(checkpoint, name, rows, columns) : null;
-        if (checkpoint.Config.Quantization is not { UseRmsNorm: true } quantization)
+        BitNetLinearKind kind = checkpoint.LinearKind(name);
+        DenseMatrix? dense = kind == BitNetLinearKind.Float ? DenseMatrix.Read(checkpoint, name, rows, columns) : null;
+        PackedTernaryWeights? ternary = kind switch
+        {
+            BitNetLinearKind.Ternary => checkpoint.ReadTernary(name),
+            BitNetLinearKind.Master => PackedTernaryWeights.Pack(
+                checkpoint.ReadFloats(name), rows, columns, quantization.WeightGranularity, name, quantization.WeightScale),
+            _ => null,
+        };
+        if (checkpoint.Config.Quantization is not { UseRmsNorm: true } norms)
             return new LinearLayer(ternary, dense, null, 0);
         return new LinearLayer(
-            ternary, dense, new FloatVector(checkpoint.ReadFloats(module + ".rms_norm.weight")), quantization.RmsNormEps);
+            ternary, dense, new FloatVector(checkpoint.ReadFloats(module + ".rms_norm.weight")), norms.RmsNormEps);
     }
 
     public void Dispose()

@@ -31,7 +31,7 @@ internal sealed class TransformerLayer : IDisposable
 
     public IEnumerable<LinearLayer> Linears => [Query, Key, Value, Output, Gate, Up, Down];
 
-    public static TransformerLayer Read(BitNetCheckpoint checkpoint, int index)
+    public static TransformerLayer Read(BitNetCheckpoint checkpoint, int index, BitQuantConfig quantization)
     {
         BitNetConfig config = checkpoint.Config;
         string layer = $"model.layers.{index}.", attention = layer + "self_attn.", mlp = layer + "mlp.";
@@ -53,7 +53,8 @@ internal sealed class TransformerLayer : IDisposable
 
         FloatVector Norm(string module) => new(checkpoint.ReadFloats(module + ".weight"));
 
-        LinearLayer Linear(string module, int rows, int columns) => LinearLayer.Read(checkpoint, module, rows, columns);
+        LinearLayer Linear(string module, int rows, int columns) =>
+            LinearLayer.Read(checkpoint, module, rows, columns, quantization);
     }
 
     public void Dispose()

@@ -21,12 +21,16 @@ internal static class TokenizerFiles
         string json = Path.Combine(path, "tokenizer.json");
         if (File.Exists(json))
             return TokenizerJson.Load(json);
+        // In folders that were converted from a GGUF file.
+        string gguf = Path.Combine(path, BitNetConverter.TokenizerFile);
+        if (File.Exists(gguf))
+            return GgufVocabulary.Load(gguf);
         string? ranks = Directory.Exists(path)
             ? Directory.EnumerateFiles(path, "*.tiktoken").Concat(Directory.EnumerateFiles(path, "tokenizer.model"))
                 .Order(StringComparer.Ordinal).FirstOrDefault()
             : null;
         return ranks is not null
             ? Tiktoken.Load(ranks)
-            : throw new FileNotFoundException($"'{path}' has no tokenizer.json and no tokenizer.model or *.tiktoken.");
+            : throw new FileNotFoundException($"'{path}' has no tokenizer.json, {BitNetConverter.TokenizerFile}, tokenizer.model or *.tiktoken.");
     }
 }
