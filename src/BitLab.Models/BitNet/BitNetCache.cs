@@ -22,7 +22,7 @@ public sealed class BitNetCache : IDisposable
     /// <summary>(batch, length), false where there is padding; null where there is none.</summary>
     internal Tensor? IsToken { get; private set; }
 
-    /// <inheritdoc/>
+    /// <summary>Frees its memory. It is empty then, and can be used for another batch.</summary>
     public void Dispose()
     {
         foreach ((Tensor keys, Tensor values) in layers)
@@ -41,7 +41,11 @@ public sealed class BitNetCache : IDisposable
     internal void Check(long sequences, BitNetConfig architecture)
     {
         if (Length == 0)
+        {
+            // A first step that failed may have left keys of another batch.
+            Dispose();
             (batch, config) = (sequences, architecture);
+        }
         if (batch != sequences || config != architecture)
         {
             throw new ArgumentException(

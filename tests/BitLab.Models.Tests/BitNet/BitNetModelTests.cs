@@ -173,6 +173,29 @@ public class BitNetModelTests
     }
 
     [Fact]
+    public void A_cache_can_be_emptied_and_used_for_another_batch()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using BitNetModel model = New(TinyBitNet.BitNet), broken = New(TinyBitNet.BitNet);
+        using var cache = new BitNetCache();
+        model.forward(zeros([3, 4], ScalarType.Int64), ones(3, 4), cache: cache);
+        cache.Dispose();
+        Assert.Equal(0, cache.Length);
+        Tensor ids = randint(0, 24, [2, 5]);
+        AssertClose(model.call(ids), model.forward(ids, null, cache: cache));
+
+        // A step that fails in the second layer counts for nothing.
+        using (no_grad())
+            broken.get_parameter("model.layers.1.self_attn.q_proj.weight")!.fill_(float.NaN);
+        using var unlucky = new BitNetCache();
+        Assert.Throws<QuantizationException>(() => broken.forward(zeros([3, 4], ScalarType.Int64), null, cache: unlucky));
+        AssertClose(model.call(ids), model.forward(ids, null, cache: unlucky));
+        Assert.Throws<QuantizationException>(() => broken.forward(ids, null, cache: unlucky));
+        Assert.Equal(5, unlucky.Length);
+        AssertClose(model.call(cat([ids, ids], dim: 1)).narrow(1, 5, 5), model.forward(ids, null, cache: unlucky));
+    }
+
+    [Fact]
     public void Int8_activations_do_not_change_what_a_cache_or_a_batch_gives()
     {
         using DisposeScope scope = NewDisposeScope();
@@ -227,13 +250,16 @@ public class BitNetModelTests
             "HeadDim", Assert.Throws<ArgumentException>(() => new BitNetModel(TinyBitNet.BitNet with { HeadDim = 7 })).Message);
     }
 
-    [Fact]
-    public void Layers_that_the_config_excepts_are_float()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Layers_that_the_config_excepts_are_float(bool useRmsNorm)
     {
         using DisposeScope scope = NewDisposeScope();
+        using var folder = new TemporaryFolder();
         BitNetConfig config = TinyBitNet.BitNet with
         {
-            Quantization = TinyBitNet.BitNet.Quantization! with { ModulesToNotConvert = ["lm_head", "layers.0.mlp"] },
+            Quantization = TinyBitNet.BitNet.Quantization! with { ModulesToNotConvert = ["lm_head", "layers.0.mlp"], UseRmsNorm = useRmsNorm },
         };
         using var model = new BitNetModel(config);
         string[] floats = [.. model.named_modules().Where(m => m.module is Linear).Select(m => m.name)];
@@ -241,7 +267,19 @@ public class BitNetModelTests
             ["model.layers.0.mlp.down_proj", "model.layers.0.mlp.gate_proj", "model.layers.0.mlp.up_proj"],
             floats.Order(StringComparer.Ordinal));
         Assert.Equal(11, model.named_modules().Count(m => m.module is BitLinear));
-        Assert.Equal([1, 3, 24], model.call(zeros([1, 3], ScalarType.Int64)).shape);
+        Assert.Equal(useRmsNorm ? 11 : 0, model.state_dict().Keys.Count(key => key.EndsWith(".rms_norm.weight")));
+        model.eval();
+        Tensor ids = arange(5).unsqueeze(0), expected = model.call(ids);
+        foreach (BitNetFormat? format in new BitNetFormat?[] { null, BitNetFormat.BitLab, BitNetFormat.HuggingFace })
+        {
+            if (format is null)
+                model.SavePretrained(folder.Path);
+            else
+                model.SavePretrained(folder.Path, format.Value);
+            using BitModel loaded = AutoBitModel.FromPretrained(folder.Path);
+            Assert.Equal(3, loaded.named_modules().Count(m => m.module is Linear));
+            Assert.True(expected.Equals(loaded.call(ids)));
+        }
     }
 
     [Theory, MemberData(nameof(EveryShape))]

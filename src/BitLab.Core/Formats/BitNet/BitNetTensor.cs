@@ -54,7 +54,8 @@ public sealed partial record BitNetConfig
     private IEnumerable<BitNetTensor> Linear(string module, long outFeatures, long inFeatures)
     {
         yield return new BitNetTensor(module + WeightSuffix, [outFeatures, inFeatures], true);
-        if (Quantization is { UseRmsNorm: true })
+        // Only ternary layers normalize.
+        if (Quantization is { UseRmsNorm: true } && !Quantization.Excepts(module + WeightSuffix))
             yield return new BitNetTensor(module + InputNormSuffix, [inFeatures], false);
     }
 }
