@@ -1,6 +1,6 @@
 using System.Text.Json.Nodes;
 using BitLab.Core;
-using BitLab.Layers;
+using BitLab.Inference;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -28,11 +28,24 @@ public class BitNetCheckpointTests
     public void A_checkpoint_gives_the_logits_of_its_description(int shape, CheckpointForm form)
     {
         using DisposeScope scope = NewDisposeScope();
+        using var folder = new TemporaryFolder();
         TinyBitNet tiny = TinyBitNet.WithClearRounding(Shapes[shape], form, Tokens);
-        using BitNetModel model = BitNetModelTests.Load(tiny, form);
+        tiny.Write(folder.Path, form);
+        double[][] expected = tiny.Naive(form).Logits(Tokens);
+
+        using var model = (BitNetModel)AutoBitModel.FromPretrained(folder.Path);
         Assert.False(model.training);
         Assert.Equal(form != CheckpointForm.Online, model.IsDeployed);
-        AssertLogits(tiny.Naive(form).Logits(Tokens), model.call(tensor(Tokens).unsqueeze(0))[0]);
+        AssertLogits(expected, model.call(tensor(Tokens).unsqueeze(0))[0]);
+
+        // And without LibTorch.
+        using BitNetRunner runner = BitNetRunner.Load(folder.Path);
+        using BitNetSequence sequence = runner.CreateSequence();
+        using BitNetBatch batch = runner.CreateBatch();
+        int entry = batch.Add(sequence, Tokens, LogitsFor.AllTokens);
+        batch.Run();
+        float[] logits = [.. Tokens.SelectMany((_, token) => batch.Logits(entry, token).ToArray())];
+        AssertLogits(expected, tensor(logits).view(Tokens.Length, -1));
     }
 
     [Fact]
