@@ -81,9 +81,9 @@ public sealed class BitConv1d : BitConvBase
         RegisterComponents();
     }
 
-    /// <summary>Creates a layer around the parameters of another: the same objects, with their device and type.</summary>
-    internal BitConv1d(Conv1d former, BitQuantConfig? config)
-        : base(nameof(BitConv1d), former, config)
+    /// <summary>Creates a layer of another's shape around parameters: the same objects, with their device and type.</summary>
+    internal BitConv1d(Conv1d former, Parameter weight, Parameter? bias, BitQuantConfig? config)
+        : base(nameof(BitConv1d), former, weight, bias, config)
     {
         RegisterComponents();
     }

@@ -151,9 +151,9 @@ public sealed class BitConv2d : BitConvBase
         RegisterComponents();
     }
 
-    /// <summary>Creates a layer around the parameters of another: the same objects, with their device and type.</summary>
-    internal BitConv2d(Conv2d former, BitQuantConfig? config)
-        : base(nameof(BitConv2d), former, config)
+    /// <summary>Creates a layer of another's shape around parameters: the same objects, with their device and type.</summary>
+    internal BitConv2d(Conv2d former, Parameter weight, Parameter? bias, BitQuantConfig? config)
+        : base(nameof(BitConv2d), former, weight, bias, config)
     {
         RegisterComponents();
     }

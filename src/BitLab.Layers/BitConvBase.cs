@@ -56,15 +56,15 @@ public abstract unsafe class BitConvBase : BitLayerBase
         register_parameter(nameof(bias), offset);
     }
 
-    /// <summary>Creates a layer around the parameters of another: the same objects, with their device and type.</summary>
-    private protected BitConvBase(string name, Convolution former, BitQuantConfig? config)
+    /// <summary>Creates a layer of another's shape around parameters: the same objects, with their device and type.</summary>
+    private protected BitConvBase(string name, Convolution former, Parameter weight, Parameter? bias, BitQuantConfig? config)
         : this(
-            name, (Parameter)former.weight.DetachFromDisposeScope(), former.stride, former.padding, former.padding_type,
+            name, (Parameter)weight.DetachFromDisposeScope(), former.stride, former.padding, former.padding_type,
             former.dilation, former.padding_mode, former.groups, config)
     {
-        if (former.bias is null)
+        if (bias is null)
             return;
-        offset = (Parameter)former.bias.DetachFromDisposeScope();
+        offset = (Parameter)bias.DetachFromDisposeScope();
         register_parameter(nameof(bias), offset);
     }
 
@@ -231,7 +231,8 @@ public abstract unsafe class BitConvBase : BitLayerBase
     private static ConvShape.Sizes Sizes(long[] sizes, int missing) =>
         checked(new ConvShape.Sizes((int)sizes[0], sizes.Length > 1 ? (int)sizes[1] : missing));
 
-    private Tensor Pad(Tensor x)
+    /// <summary>The input with what the layer adds around it.</summary>
+    internal Tensor Pad(Tensor x)
     {
         // From the last dimension to the first.
         long[] pad = [.. Enumerable.Range(1, before.Length).SelectMany(i => new[] { before[^i], behind[^i] })];

@@ -24,13 +24,7 @@ internal sealed class Conversion
         Path = path;
         Former = former;
         this.holders = holders;
-        layer = former switch
-        {
-            Conv1d convolution => new BitConv1d(convolution, options.Config),
-            Conv2d convolution => new BitConv2d(convolution, options.Config),
-            Linear linear => new BitLinear(linear.weight, linear.bias, options.Config, options.SubLN),
-            _ => throw new ArgumentException($"{former.GetType().Name} has no ternary twin.", nameof(former)),
-        };
+        layer = LayerFor(former, former.get_parameter(nameof(Linear.weight))!, former.get_parameter(nameof(Linear.bias)), options);
         if (path.Length > 0)
             layer.LayerName = path;
         try
@@ -51,6 +45,16 @@ internal sealed class Conversion
     public bool IsGraft => holders is null;
 
     public bool IsDeployed => layer.IsDeployed;
+
+    /// <summary>The ternary layer for a float one, around parameters of its shape.</summary>
+    public static BitLayerBase LayerFor(
+        nn.Module<Tensor, Tensor> former, Parameter weight, Parameter? bias, ConversionOptions options) => former switch
+    {
+        Conv1d convolution => new BitConv1d(convolution, weight, bias, options.Config),
+        Conv2d convolution => new BitConv2d(convolution, weight, bias, options.Config),
+        Linear => new BitLinear(weight, bias, options.Config, options.SubLN),
+        _ => throw new ArgumentException($"{former.GetType().Name} has no ternary twin.", nameof(former)),
+    };
 
     public void CarryOut()
     {

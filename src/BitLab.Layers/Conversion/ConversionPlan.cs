@@ -58,6 +58,12 @@ internal sealed class ConversionPlan
         }
     }
 
+    /// <summary>What will become of each layer.</summary>
+    public IReadOnlyList<ConversionRow> Rows => rows;
+
+    /// <summary>The layers that will be converted.</summary>
+    public IReadOnlyList<(string Path, nn.Module<Tensor, Tensor> Former, bool IsGraft)> Steps => steps;
+
     /// <summary>Does it, all or nothing.</summary>
     public ConversionReport CarryOut()
     {
