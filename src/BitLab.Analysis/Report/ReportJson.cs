@@ -13,6 +13,7 @@ namespace BitLab.Analysis;
     RespectNullableAnnotations = true,
     Converters = [typeof(ConfigConverter)])]
 [JsonSerializable(typeof(AnalysisReport))]
+[JsonSerializable(typeof(CalibrationReport))]
 internal sealed partial class ReportJson : JsonSerializerContext
 {
     public static string Write<T>(T report, JsonTypeInfo<T> type) => JsonSerializer.Serialize(report, type);
