@@ -1,3 +1,5 @@
+using Spectre.Console;
+
 namespace BitLab.Docs.Tests;
 
 internal static class ConsoleOutput
@@ -6,8 +8,11 @@ internal static class ConsoleOutput
     public static string Of(Action action)
     {
         TextWriter before = Console.Out;
+        IAnsiConsole ansiBefore = AnsiConsole.Console;
         using var writer = new StringWriter();
         Console.SetOut(writer);
+        // Spectre.Console holds on to the writer that was there at its first use.
+        AnsiConsole.Console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(writer) });
         try
         {
             action();
@@ -15,6 +20,7 @@ internal static class ConsoleOutput
         finally
         {
             Console.SetOut(before);
+            AnsiConsole.Console = ansiBefore;
         }
         return writer.ToString();
     }

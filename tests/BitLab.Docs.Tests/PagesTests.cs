@@ -31,7 +31,10 @@ public partial class PagesTests
         (MethodInfo? main, string errors) = PageProgram.Compile(blocks, "page_" + page.Replace('/', '_').Replace('.', '_'));
         Assert.True(main is not null, errors);
         string folder = Directory.CreateTempSubdirectory("bitlab-page-").FullName, before = Environment.CurrentDirectory;
+        int threads = TorchSharp.torch.get_num_threads();
         Environment.CurrentDirectory = folder;
+        // What pages that train on the digits ask their reader to have at hand.
+        File.Copy(Path.Combine(Repository.Root, "docs", "examples", "data", "digits.csv.gz"), "digits.csv.gz");
         try
         {
             object?[] arguments = main.GetParameters().Length == 0 ? [] : [Array.Empty<string>()];
@@ -41,6 +44,7 @@ public partial class PagesTests
         }
         finally
         {
+            TorchSharp.torch.set_num_threads(threads);
             Environment.CurrentDirectory = before;
             Directory.Delete(folder, recursive: true);
         }
