@@ -47,7 +47,8 @@ internal sealed class LinearLayer : IDisposable
                 checkpoint.ReadFloats(name), rows, columns, quantization.WeightGranularity, name, quantization.WeightScale),
             _ => null,
         };
-        if (checkpoint.Config.Quantization is not { UseRmsNorm: true } norms)
+        // Only ternary layers normalize.
+        if (dense is not null || checkpoint.Config.Quantization is not { UseRmsNorm: true } norms)
             return new LinearLayer(ternary, dense, null, 0);
         return new LinearLayer(
             ternary, dense, new FloatVector(checkpoint.ReadFloats(module + ".rms_norm.weight")), norms.RmsNormEps);

@@ -60,6 +60,20 @@ public class BitNetRunnerTests
         });
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Logits_agree_where_layers_are_excepted(bool useRmsNorm)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var folder = new TemporaryFolder();
+        BitNetConfig config = TinyBitNet.BitNet with
+        {
+            Quantization = TinyBitNet.BitNet.Quantization! with { ModulesToNotConvert = ["layers.0.mlp"], UseRmsNorm = useRmsNorm },
+        };
+        Compare(folder.Path, () => new BitNetModel(config), model => model.SavePretrained(folder.Path));
+    }
+
     [Fact]
     public void Activations_of_one_range_for_the_tensor_are_refused()
     {
