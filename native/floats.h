@@ -1,7 +1,8 @@
 // The float arithmetic between the ternary products: what a file of one instruction set implements, to the last bit.
 //
 // Sums over a row go into sixteen lanes, element i into lane i mod 16, each addition fused with its product; the lanes
-// are added by halves: lane i to lane i + 8, then to i + 4, i + 2, i + 1. Sums over the elements of a key, and over
+// are added by halves: lane i to lane i + 8, then to i + 4, i + 2, i + 1. Products by a float matrix do the same with
+// sixty-four lanes. Sums over the elements of a key, and over
 // positions, run from the first up, fused. floats_scalar.cpp is the definition.
 #ifndef BITLAB_FLOATS_H
 #define BITLAB_FLOATS_H
@@ -11,6 +12,7 @@
 namespace bitlab {
 
 constexpr int32_t kLanes = 16;
+constexpr int32_t kDenseLanes = 64;
 
 // Positions in a block of keys: for each element of a head in turn, those of the sixteen.
 constexpr int32_t kKeyBlock = 16;

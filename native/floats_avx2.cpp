@@ -11,8 +11,7 @@ namespace {
 namespace avx2 {
 
 constexpr int kAttendRows = 4;
-constexpr int kDenseTokens = 1;
-constexpr bool kPrefetches = true;
+constexpr int kDenseRows = 2;
 
 struct Sixteen {
     __m256 low, high;
@@ -94,7 +93,7 @@ FLOATS BITLAB_INLINE float largest_lane(Sixteen a) {
 }
 
 FLOATS BITLAB_INLINE void prefetch(const uint8_t* at) {
-    _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1);
 }
 
 #include "floats.inl"

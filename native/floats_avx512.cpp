@@ -11,8 +11,7 @@ namespace {
 namespace avx512 {
 
 constexpr int kAttendRows = 8;
-constexpr int kDenseTokens = 4;
-constexpr bool kPrefetches = true;
+constexpr int kDenseRows = 4;
 
 using Sixteen = __m512;
 
@@ -64,7 +63,7 @@ FLOATS BITLAB_INLINE float sum_lanes(Sixteen a) {
 FLOATS BITLAB_INLINE float largest_lane(Sixteen a) { return _mm512_reduce_max_ps(a); }
 
 FLOATS BITLAB_INLINE void prefetch(const uint8_t* at) {
-    _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1);
 }
 
 #include "floats.inl"

@@ -11,8 +11,7 @@ namespace {
 namespace neon {
 
 constexpr int kAttendRows = 4;
-constexpr int kDenseTokens = 1;
-constexpr bool kPrefetches = false;
+constexpr int kDenseRows = 2;
 
 struct Sixteen {
     float32x4_t parts[4];

@@ -33,8 +33,9 @@ float load(ElementType type, const uint8_t* numbers, int64_t index) {
     return bits_to_float(float_to_bits(magnitude) | (half & 0x8000u) << 16);
 }
 
-float sum_lanes(float (&lanes)[kLanes]) {
-    for (int32_t half = kLanes / 2; half > 0; half /= 2)
+template <int32_t Lanes>
+float sum_lanes(float (&lanes)[Lanes]) {
+    for (int32_t half = Lanes / 2; half > 0; half /= 2)
         for (int32_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
     return lanes[0];
 }
@@ -126,9 +127,9 @@ void multiply(const DenseProduct& product, int32_t first_row, int32_t end_row) {
         const uint8_t* w = product.w + row * product.row_bytes();
         for (int32_t token = 0; token < product.m; token++) {
             const float* x = product.x + static_cast<int64_t>(token) * product.k;
-            float lanes[kLanes] = {};
+            float lanes[kDenseLanes] = {};
             for (int32_t i = 0; i < product.k; i++)
-                lanes[i % kLanes] = fmaf(x[i], load(product.type, w, i), lanes[i % kLanes]);
+                lanes[i % kDenseLanes] = fmaf(x[i], load(product.type, w, i), lanes[i % kDenseLanes]);
             product.y[token * product.output_stride + row] = sum_lanes(lanes);
         }
     }

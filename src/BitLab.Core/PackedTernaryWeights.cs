@@ -64,6 +64,9 @@ public sealed unsafe class PackedTernaryWeights : IDisposable, IEquatable<Packed
         }
     }
 
+    /// <summary>Whether the trits lie in a mapped file.</summary>
+    internal bool IsMapped => owner is MappedPanels;
+
     /// <summary>The packed trits, for who has rented them.</summary>
     internal byte* RentedData => data;
 

@@ -51,7 +51,8 @@ public sealed class BitNetRunner : IDisposable
     public static BitNetRunner Load(BitNetCheckpoint checkpoint, BitNetRunnerOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
-        return new BitNetRunner(BitNetWeights.Read(checkpoint), options ?? new BitNetRunnerOptions());
+        options ??= new BitNetRunnerOptions();
+        return new BitNetRunner(BitNetWeights.Read(checkpoint, options.CopiesWeights), options);
     }
 
     /// <summary>Starts an empty text.</summary>

@@ -16,4 +16,9 @@ public sealed record BitNetRunnerOptions
 {
     /// <summary>What keys and values are kept as. Default: <see cref="KvCacheType.Float32"/>.</summary>
     public KvCacheType KvCache { get; init; } = KvCacheType.Float32;
+
+    /// <summary>Whether weights that could be used where the file is mapped are copied into memory, large pages where the system
+    /// has them. Reading them is then faster, and with it each step; loading takes longer by reading them once, and
+    /// processes do not share them. Default: true on Linux, where large pages need no rights.</summary>
+    public bool CopiesWeights { get; init; } = OperatingSystem.IsLinux();
 }

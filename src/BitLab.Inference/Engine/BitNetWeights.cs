@@ -29,25 +29,27 @@ internal sealed class BitNetWeights : IDisposable
     /// <summary>The bytes of weights that one token of a decode step reads: all linear layers and the head.</summary>
     public long BytesPerToken => Head.ByteCount + Layers.Sum(layer => layer.Linears.Sum(linear => linear.ByteCount));
 
-    public static BitNetWeights Read(BitNetCheckpoint checkpoint)
+    /// <param name="checkpoint">Where from.</param>
+    /// <param name="copies">Whether to copy mapped weights into memory.</param>
+    public static BitNetWeights Read(BitNetCheckpoint checkpoint, bool copies)
     {
         BitNetConfig config = checkpoint.Config;
         checkpoint.Check();
         BitQuantConfig quantization = ReadQuantization(checkpoint.Path);
+        using WeightArena? arena = copies ? new WeightArena(BytesOf(checkpoint)) : null;
         var owned = new List<IDisposable>();
         try
         {
-            DenseMatrix embedding = Own(
-                DenseMatrix.Read(checkpoint, "model.embed_tokens.weight", config.VocabSize, config.HiddenSize));
+            DenseMatrix embedding = Matrix("model.embed_tokens.weight");
             var weights = new BitNetWeights(config)
             {
                 Quantization = quantization,
                 Embedding = embedding,
                 Head = config.TieWordEmbeddings
                     ? embedding
-                    : Own(DenseMatrix.Read(checkpoint, "lm_head.weight", config.VocabSize, config.HiddenSize)),
+                    : Matrix("lm_head.weight"),
                 Norm = Own(new FloatVector(checkpoint.ReadFloats("model.norm.weight"))),
-                Layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(i => Own(TransformerLayer.Read(checkpoint, i, quantization)))],
+                Layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(i => Own(TransformerLayer.Read(checkpoint, i, quantization, arena)))],
             };
             weights.owned.AddRange(owned);
             return weights;
@@ -58,12 +60,38 @@ internal sealed class BitNetWeights : IDisposable
             throw;
         }
 
+        DenseMatrix Matrix(string name)
+        {
+            DenseMatrix matrix = DenseMatrix.Read(checkpoint, name, config.VocabSize, config.HiddenSize);
+            return Own(arena is null ? matrix : arena.Move(matrix));
+        }
+
         T Own<T>(T item)
             where T : IDisposable
         {
             owned.Add(item);
             return item;
         }
+    }
+
+    // Of all matrices, as they are kept.
+    private static long BytesOf(BitNetCheckpoint checkpoint)
+    {
+        long sum = 0;
+        foreach (BitNetTensor tensor in checkpoint.Config.Tensors())
+        {
+            if (tensor.Shape.Count != 2)
+                continue;
+            int rows = (int)tensor.Shape[0], columns = (int)tensor.Shape[1];
+            TensorEncoding encoding = checkpoint.Tensor(tensor.Name).Encoding;
+            bool isFloat = !tensor.IsLinear || checkpoint.LinearKind(tensor.Name) == BitNetLinearKind.Float;
+            sum += isFloat
+                ? WeightArena.Room((long)rows * columns * (encoding is TensorEncoding.F16 or TensorEncoding.BF16 ? sizeof(ushort) : sizeof(float)))
+                : WeightArena.Room(PanelLayout.ByteCount(
+                    rows, columns, encoding == TensorEncoding.DensePanels ? WeightPacking.Dense : WeightPacking.TwoBit))
+                    + WeightArena.Room((long)rows * sizeof(float));
+        }
+        return sum;
     }
 
     // What BitLab.Models writes beside the fields that others know.

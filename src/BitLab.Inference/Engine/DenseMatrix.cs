@@ -17,6 +17,9 @@ internal sealed unsafe class DenseMatrix : IDisposable
         Columns = columns;
     }
 
+    /// <summary>Whether it lies in a mapped file.</summary>
+    public bool IsMapped => owner is MappedBytes;
+
     public byte* Data { get; }
 
     public ElementType Type { get; }

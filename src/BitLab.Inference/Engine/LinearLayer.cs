@@ -35,7 +35,8 @@ internal sealed class LinearLayer : IDisposable
     /// <param name="rows">Out features.</param>
     /// <param name="columns">In features.</param>
     /// <param name="quantization">How master weights become trits.</param>
-    public static LinearLayer Read(BitNetCheckpoint checkpoint, string module, int rows, int columns, BitQuantConfig quantization)
+    /// <param name="arena">Where to keep them, or null: where they are.</param>
+    public static LinearLayer Read(BitNetCheckpoint checkpoint, string module, int rows, int columns, BitQuantConfig quantization, WeightArena? arena)
     {
         string name = module + ".weight";
         BitNetLinearKind kind = checkpoint.LinearKind(name);
@@ -47,6 +48,11 @@ internal sealed class LinearLayer : IDisposable
                 checkpoint.ReadFloats(name), rows, columns, quantization.WeightGranularity, name, quantization.WeightScale),
             _ => null,
         };
+        if (arena is not null)
+        {
+            dense = dense is null ? null : arena.Move(dense);
+            ternary = ternary is null ? null : arena.Move(ternary);
+        }
         // Only ternary layers normalize.
         if (dense is not null || checkpoint.Config.Quantization is not { UseRmsNorm: true } norms)
             return new LinearLayer(ternary, dense, null, 0);

@@ -31,7 +31,7 @@ internal sealed class TransformerLayer : IDisposable
 
     public IEnumerable<LinearLayer> Linears => [Query, Key, Value, Output, Gate, Up, Down];
 
-    public static TransformerLayer Read(BitNetCheckpoint checkpoint, int index, BitQuantConfig quantization)
+    public static TransformerLayer Read(BitNetCheckpoint checkpoint, int index, BitQuantConfig quantization, WeightArena? arena)
     {
         BitNetConfig config = checkpoint.Config;
         string layer = $"model.layers.{index}.", attention = layer + "self_attn.", mlp = layer + "mlp.";
@@ -54,7 +54,7 @@ internal sealed class TransformerLayer : IDisposable
         FloatVector Norm(string module) => new(checkpoint.ReadFloats(module + ".weight"));
 
         LinearLayer Linear(string module, int rows, int columns) =>
-            LinearLayer.Read(checkpoint, module, rows, columns, quantization);
+            LinearLayer.Read(checkpoint, module, rows, columns, quantization, arena);
     }
 
     public void Dispose()

@@ -4,7 +4,8 @@ namespace BitLab.Inference;
 /// <remarks>
 /// Every result is defined to the last bit, so that native and managed kernels, batches and single sequences agree: sums
 /// over a row go into sixteen lanes, element i into lane i mod 16, each addition fused with its product, and the lanes are
-/// added by halves (0 to 7 and 8 to 15, then 0 to 3 and 4 to 7, and so on); sums over keys and values run from the first
+/// added by halves (0 to 7 and 8 to 15, then 0 to 3 and 4 to 7, and so on); products by a float matrix do the same with
+/// sixty-four lanes; sums over keys and values run from the first
 /// up. <c>exp</c> is the polynomial of <see cref="VectorMath.Exp"/>.
 /// </remarks>
 internal unsafe interface IFloatKernels

@@ -103,59 +103,42 @@ internal sealed unsafe class ManagedFloatKernels : IFloatKernels
     {
         int columns = product.Columns;
         long rowBytes = (long)columns * type.Bytes();
-        for (int row = firstRow; row < endRow;)
+        for (int row = firstRow; row < endRow; row++)
         {
-            byte* w = product.Weights + (row * rowBytes);
-            int rows = endRow - row >= 4 ? 4 : 1;
             for (int token = 0; token < product.Tokens; token++)
             {
-                float* x = product.X + ((long)token * columns), y = product.Y + (token * product.OutputStride) + row;
-                if (rows == 4)
-                    FourRows(type, w, rowBytes, x, columns, y);
-                else
-                    *y = Dot(type, w, x, columns);
+                product.Y[(token * product.OutputStride) + row] =
+                    Dot(type, product.Weights + (row * rowBytes), product.X + ((long)token * columns), columns);
             }
-            row += rows;
         }
     }
 
-    // Four rows at a time, so that no addition waits for the one before it.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void FourRows(ElementType type, byte* w, long rowBytes, float* x, int columns, float* y)
-    {
-        Vector512<float> a = Vector512<float>.Zero, b = a, c = a, d = a;
-        byte* w1 = w + rowBytes, w2 = w1 + rowBytes, w3 = w2 + rowBytes;
-        int i = 0;
-        for (; i + Lanes <= columns; i += Lanes)
-        {
-            Vector512<float> value = Vector512.Load(x + i);
-            a = Vector512.FusedMultiplyAdd(value, VectorMath.Load(type, w, i), a);
-            b = Vector512.FusedMultiplyAdd(value, VectorMath.Load(type, w1, i), b);
-            c = Vector512.FusedMultiplyAdd(value, VectorMath.Load(type, w2, i), c);
-            d = Vector512.FusedMultiplyAdd(value, VectorMath.Load(type, w3, i), d);
-        }
-        y[0] = VectorMath.Sum(Rest(type, w, x, i, columns, a));
-        y[1] = VectorMath.Sum(Rest(type, w1, x, i, columns, b));
-        y[2] = VectorMath.Sum(Rest(type, w2, x, i, columns, c));
-        y[3] = VectorMath.Sum(Rest(type, w3, x, i, columns, d));
-    }
-
+    // Four registers of sums, as each addition waits for the one before it in the same register.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static float Dot(ElementType type, byte* w, float* x, int columns)
     {
-        Vector512<float> sum = Vector512<float>.Zero;
+        Vector512<float> a = Vector512<float>.Zero, b = a, c = a, d = a;
         int i = 0;
-        for (; i + Lanes <= columns; i += Lanes)
-            sum = Vector512.FusedMultiplyAdd(Vector512.Load(x + i), VectorMath.Load(type, w, i), sum);
-        return VectorMath.Sum(Rest(type, w, x, i, columns, sum));
+        for (; i + (4 * Lanes) <= columns; i += 4 * Lanes)
+        {
+            a = Vector512.FusedMultiplyAdd(Vector512.Load(x + i), VectorMath.Load(type, w, i), a);
+            b = Vector512.FusedMultiplyAdd(Vector512.Load(x + i + Lanes), VectorMath.Load(type, w, i + Lanes), b);
+            c = Vector512.FusedMultiplyAdd(Vector512.Load(x + i + (2 * Lanes)), VectorMath.Load(type, w, i + (2 * Lanes)), c);
+            d = Vector512.FusedMultiplyAdd(Vector512.Load(x + i + (3 * Lanes)), VectorMath.Load(type, w, i + (3 * Lanes)), d);
+        }
+        a = Rest(type, w, x, i, columns, a);
+        b = Rest(type, w, x, i + Lanes, columns, b);
+        c = Rest(type, w, x, i + (2 * Lanes), columns, c);
+        d = Rest(type, w, x, i + (3 * Lanes), columns, d);
+        return VectorMath.Sum((a + c) + (b + d));
     }
 
-    // The columns behind the last whole register.
+    // Sixteen columns behind the last whole four registers, or those of them that there are.
     private static Vector512<float> Rest(ElementType type, byte* w, float* x, int from, int columns, Vector512<float> sum)
     {
-        if (from == columns)
+        if (from >= columns)
             return sum;
-        int rest = columns - from;
+        int rest = Math.Min(columns - from, Lanes);
         byte* lanes = stackalloc byte[Lanes * sizeof(float)];
         new ReadOnlySpan<byte>(w + ((long)from * type.Bytes()), rest * type.Bytes()).CopyTo(new Span<byte>(lanes, Lanes * sizeof(float)));
         return Vector512.FusedMultiplyAdd(VectorMath.LoadFirst(x + from, rest), VectorMath.Load(type, lanes, 0), sum);

@@ -65,7 +65,7 @@ public sealed unsafe class FloatKernelTests
     {
         foreach (ElementType type in Enum.GetValues<ElementType>())
         {
-            Gen.Select(Gen.Int[1, 9], Gen.Int[1, 13], Gen.Int[1, 70]).Sample((tokens, rows, columns) =>
+            Gen.Select(Gen.Int[1, 9], Gen.Int[1, 13], Gen.Int[1, 200]).Sample((tokens, rows, columns) =>
             {
                 byte[] weights = Elements(Floats(rows * columns, 7), type);
                 float[] x = Floats(tokens * columns, 8);
