@@ -21,9 +21,11 @@ internal sealed unsafe class WeightArena : IDisposable
     /// <summary>The bytes that a copy takes.</summary>
     public static long Room(long byteCount) => (byteCount + NativeBuffer.Alignment - 1) / NativeBuffer.Alignment * NativeBuffer.Alignment;
 
-    /// <summary>The same weights here. The source is disposed.</summary>
+    /// <summary>The same weights here, the source disposed; or the source, where there is no room left.</summary>
     public PackedTernaryWeights Move(PackedTernaryWeights source)
     {
+        if (!Fits(Room(source.PackedBytes) + Room(source.ByteCount - source.PackedBytes)))
+            return source;
         using (source)
         {
             using PackedTernaryWeights.Lease lease = source.Rent();
@@ -34,9 +36,11 @@ internal sealed unsafe class WeightArena : IDisposable
         }
     }
 
-    /// <summary>The same matrix here. The source is disposed.</summary>
+    /// <summary>The same matrix here, the source disposed; or the source, where there is no room left.</summary>
     public DenseMatrix Move(DenseMatrix source)
     {
+        if (!Fits(Room(source.ByteCount)))
+            return source;
         using (source)
         {
             byte* data = Copy(source.Data, source.ByteCount, source.IsMapped);
@@ -46,6 +50,9 @@ internal sealed unsafe class WeightArena : IDisposable
 
     /// <summary>The memory stays as long as anything that was moved here.</summary>
     public void Dispose() => memory.Dispose();
+
+    // A matrix that lies at an odd address of its file was decoded to wider floats than were counted.
+    private bool Fits(long room) => used + room <= memory.ByteCount;
 
     private byte* Copy(byte* source, long byteCount, bool isMapped)
     {
