@@ -178,7 +178,9 @@ public sealed class BitTrainer : IDisposable
         double rate = LearningRate;
         foreach (ParamGroup group in optimizer.ParamGroups.Cast<ParamGroup>())
             group.LearningRate = rate;
-        optimizer.zero_grad();
+        // Set to 0, they would move a parameter that a step does not use, but not after an interruption, which leaves none.
+        foreach ((_, Parameter parameter) in parameters)
+            parameter.grad = null;
         Tensor output = model.call(batch.Input), loss = lossOf(output, batch.Target);
         if (options.Distillation is Distillation distillation)
             loss = distillation.Loss(batch.Input, output, loss);

@@ -42,6 +42,8 @@ internal static class TrainingCheckpoint
         using Tensor random = get_rng_state();
         Check(path, loaded, [
             .. targets.Select(target => (target.Key, target.Value)), (StepKey, zeros(moments.Length, int64)), (RandomKey, random)]);
+        if (!GeneratorState.IsSound(loaded[RandomKey]))
+            throw new BitLabException($"'{path}': '{RandomKey}' is no state of LibTorch's random numbers.");
 
         using IDisposable noGradients = no_grad();
         foreach ((string key, Tensor target) in targets)

@@ -199,6 +199,32 @@ public sealed class BitTrainerTests : IDisposable
     }
 
     [Fact]
+    public void A_parameter_that_a_step_does_not_use_stays_where_it_is()
+    {
+        using var model = new Forked();
+        Tensor? afterFirst = null;
+        using var trainer = new BitTrainer(model, Batches().Epoch, Plain with { Steps = 5, Validation = null, WeightDecay = 0.1 });
+        model.Stepped = () => afterFirst ??= model.Spare.weight.detach().clone().DetachFromDisposeScope();
+        Tensor before = model.Spare.weight.detach().clone();
+        trainer.Train();
+        Assert.False(before.Equals(afterFirst!));
+        Assert.True(model.Spare.weight.Equals(afterFirst!));
+    }
+
+    [Fact]
+    public void A_forged_state_of_random_numbers_is_refused()
+    {
+        using var model = Model();
+        using var trainer = Trainer(model, Plain);
+        trainer.SaveCheckpoint(In("good"));
+        Dictionary<string, Tensor> tensors = SafetensorsTensors.Load(In("good"));
+        tensors["random"].fill_(255);
+        using (SafetensorsFile file = SafetensorsFile.Open(In("good")))
+            SafetensorsTensors.Save(In("forged"), tensors, file.Metadata);
+        Assert.Contains("'random' is no state", Assert.Throws<BitLabException>(() => trainer.LoadCheckpoint(In("forged"))).Message);
+    }
+
+    [Fact]
     public void A_teacher_adds_the_gradient_of_the_formula()
     {
         using var teacher = Model(ternary: false, seed: 3);
@@ -322,6 +348,29 @@ public sealed class BitTrainerTests : IDisposable
         using var model = Model();
         using var trainer = new BitTrainer(model, _ => [], Plain);
         Assert.Contains("Epoch 0 has no batch", Assert.Throws<InvalidOperationException>(() => trainer.Train()).Message);
+    }
+
+    // Its first step takes one way, all others the other.
+    private sealed class Forked : nn.Module<Tensor, Tensor>
+    {
+        private readonly TorchSharp.Modules.Linear main = nn.Linear(12, 3);
+        private readonly TorchSharp.Modules.Linear spare = nn.Linear(12, 3);
+        private int calls;
+
+        public Forked()
+            : base(nameof(Forked)) => RegisterComponents();
+
+        public TorchSharp.Modules.Linear Spare => spare;
+
+        public Action? Stepped { get; set; }
+
+        public override Tensor forward(Tensor x)
+        {
+            if (calls++ == 0)
+                return spare.call(x);
+            Stepped?.Invoke();
+            return main.call(x);
+        }
     }
 
     private BitTrainerOptions Plain => new()
