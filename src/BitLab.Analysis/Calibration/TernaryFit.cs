@@ -39,7 +39,10 @@ internal sealed class TernaryFit
         using DisposeScope scope = NewDisposeScope();
         Candidate best = Threshold();
         if (method == CalibrationMethod.ErrorFeedback)
-            best = Better(Improve(RoundWithFeedback(best.Scales), best.Scales), Improve(best.Trits, best.Scales));
+        {
+            Candidate rounded = RoundWithFeedback(best.Scales);
+            best = Better(Improve(best), Improve(rounded));
+        }
         return (best.Trits.MoveToOuterDisposeScope(), best.Scales.MoveToOuterDisposeScope());
     }
 
@@ -55,60 +58,84 @@ internal sealed class TernaryFit
     /// <summary>Rounds column after column, those with the largest moments first, and lets the columns to come make up for the
     /// error.</summary>
     /// <remarks>Frantar et al. 2022, "GPTQ", arXiv:2210.17323, with the factor U of H⁻¹ = Uᵀ U.</remarks>
-    private Tensor RoundWithFeedback(Tensor scales)
+    private Candidate RoundWithFeedback(Tensor scales)
     {
+        using DisposeScope scope = NewDisposeScope();
         Tensor order = moments.diagonal().argsort(0, descending: true), back = order.argsort();
         Tensor factor = Upper(moments.index_select(0, order).index_select(1, order));
         float[] rounded = Floats(weights.index_select(1, order));
         ErrorFeedback.Round(rounded, Floats(factor), Floats(scales));
-        return tensor(rounded, weights.shape).index_select(1, back).to(ScalarType.Float64);
+        return Score(tensor(rounded, weights.shape).index_select(1, back)).MoveToOuterDisposeScope();
 
-        static Tensor Upper(Tensor h)
-        {
-            return linalg.cholesky(linalg.cholesky(h).cholesky_inverse()).T;
-        }
+        static Tensor Upper(Tensor h) => linalg.cholesky(linalg.cholesky(h).cholesky_inverse()).T;
     }
 
-    private Candidate Improve(Tensor start, Tensor scales)
+    /// <summary>Changes single trits, then scales, in turn, until no change of a trit helps.</summary>
+    private Candidate Improve(Candidate start)
     {
-        float[] trits = Floats(start), h = Floats(moments);
-        Candidate best = Score(start);
-        // A scale that feedback ended with may be useless where it gained nothing; the one it began with is not.
-        scales = where(best.Scales.gt(0), best.Scales, scales);
+        float[] h = Floats(moments);
+        Candidate best = start;
         for (int sweep = 0; sweep < MaxSweeps; sweep++)
         {
-            Tensor gradient = projected - (scales * tensor(trits, weights.shape).to(ScalarType.Float64)).mm(moments);
-            if (!ErrorFeedback.Sweep(trits, Floats(gradient), h, Floats(scales)))
+            using DisposeScope scope = NewDisposeScope();
+            float[] trits = Floats(best.Trits);
+            if (!ErrorFeedback.Sweep(trits, Floats(projected - (best.Scales * best.Projected)), h, Floats(best.Scales)))
                 break;
-            best = Better(best, Score(tensor(trits, weights.shape).to(ScalarType.Float64)));
-            scales = where(best.Scales.gt(0), best.Scales, scales);
-            trits = Floats(best.Trits);
+            best = Better(best, Score(tensor(trits, weights.shape))).MoveToOuterDisposeScope();
         }
         return best;
     }
 
-    private Candidate Score(Tensor trits)
+    private Candidate Score(Tensor givenTrits)
     {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor trits = givenTrits.to(ScalarType.Float64), tritsProjected = trits.mm(moments);
         Tensor overlap = Shared((trits * projected).sum(dim: 1, keepdim: true));
-        Tensor squares = Shared((trits * trits.mm(moments)).sum(dim: 1, keepdim: true));
-        Tensor scales = (overlap / squares).nan_to_num(0, 0, 0).clamp(min: 0);
-        return new Candidate(trits * scales.gt(0), scales, overlap * scales);
+        Tensor squares = Shared((trits * tritsProjected).sum(dim: 1, keepdim: true));
+        Tensor scales = (overlap / squares).nan_to_num(0, 0, 0).clamp(min: 0), isUseful = scales.gt(0);
+        return new Candidate(trits * isUseful, tritsProjected * isUseful, scales, overlap * scales).MoveToOuterDisposeScope();
     }
 
-    /// <summary>For each group with a scale of its own, the candidate that gains more; the first one where neither does.</summary>
+    /// <summary>For each group with a scale of its own, the candidate that gains more; the first one where neither does. Both are
+    /// disposed: of large matrices there are to be no more than needed.</summary>
     private static Candidate Better(Candidate a, Candidate b)
     {
-        Tensor isBetter = b.Gains.gt(a.Gains);
-        return new Candidate(
-            where(isBetter, b.Trits, a.Trits), where(isBetter, b.Scales, a.Scales), where(isBetter, b.Gains, a.Gains));
+        using Tensor isBetter = b.Gains.gt(a.Gains);
+        var better = new Candidate(
+            Choose(b.Trits, a.Trits), Choose(b.Projected, a.Projected), Choose(b.Scales, a.Scales), Choose(b.Gains, a.Gains));
+        a.Dispose();
+        b.Dispose();
+        return better;
+
+        Tensor Choose(Tensor ofB, Tensor ofA) => where(isBetter, ofB, ofA);
     }
 
     /// <summary>Sums of rows, or the tensor's where it has one scale.</summary>
     private Tensor Shared(Tensor ofRows) =>
         granularity == Granularity.PerTensor ? ofRows.sum().expand(ofRows.shape) : ofRows;
 
-    private static float[] Floats(Tensor values) => values.to(ScalarType.Float32).contiguous().data<float>().ToArray();
+    private static float[] Floats(Tensor values)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        return values.to(ScalarType.Float32).contiguous().data<float>().ToArray();
+    }
 
-    /// <summary>Trits (N, K), scales and gains (N, 1).</summary>
-    private sealed record Candidate(Tensor Trits, Tensor Scales, Tensor Gains);
+    /// <summary>Trits T and T H, (N, K), scales and gains, (N, 1).</summary>
+    private sealed record Candidate(Tensor Trits, Tensor Projected, Tensor Scales, Tensor Gains) : IDisposable
+    {
+        public Candidate MoveToOuterDisposeScope()
+        {
+            foreach (Tensor part in Parts)
+                part.MoveToOuterDisposeScope();
+            return this;
+        }
+
+        public void Dispose()
+        {
+            foreach (Tensor part in Parts)
+                part.Dispose();
+        }
+
+        private Tensor[] Parts => [Trits, Projected, Scales, Gains];
+    }
 }

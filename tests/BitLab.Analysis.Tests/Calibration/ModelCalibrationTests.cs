@@ -267,6 +267,29 @@ public class ModelCalibrationTests
     }
 
     [Fact]
+    public void Nothing_is_left_behind()
+    {
+        random.manual_seed(11);
+        using Tensor x = Data(64), y = randn(64, 8);
+        long held = BitLabRuntime.WeightBytesHeld, alive = 0;
+        // The first time, LibTorch and TorchSharp make things to keep.
+        for (int round = 0; round < 3; round++)
+        {
+            long before = Tensor.TotalCount;
+            using (Sequential model = Network())
+            {
+                model.Analyze([(x, y)], new AnalysisOptions { Metric = Metric.MeanSquaredError, Conversion = All });
+                model.Calibrate([x], new CalibrationOptions { Conversion = All });
+                model.eval();
+            }
+            alive = Tensor.TotalCount - before;
+            Assert.Equal(held, BitLabRuntime.WeightBytesHeld);
+        }
+        // Each parameter ever made is counted once too often: those of the network and of its two copies.
+        Assert.Equal(3 * 6, alive);
+    }
+
+    [Fact]
     public void Its_report_comes_back_from_json_and_is_a_table()
     {
         using DisposeScope scope = NewDisposeScope();
