@@ -13,7 +13,16 @@ internal sealed class EvalMode : IDisposable
         // A parent comes before its children, which train() then tells their own.
         modules = [(model, model.training), .. model.named_modules().Select(named => (named.module, named.module.training))];
         noGradients = no_grad();
-        model.eval();
+        try
+        {
+            model.eval();
+        }
+        catch
+        {
+            // A ternary layer that is there already cannot be packed.
+            Dispose();
+            throw;
+        }
     }
 
     public void Dispose()

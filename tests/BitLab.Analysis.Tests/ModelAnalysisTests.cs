@@ -238,6 +238,18 @@ public class ModelAnalysisTests
     }
 
     [Fact]
+    public void A_ternary_layer_that_cannot_be_packed_leaves_no_trace_either()
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var model = nn.Sequential(("first", nn.Linear(4, 4)), ("second", new BitLinear(4, 4)));
+        using (no_grad())
+            ((BitLinear)model.children().Last()).weight![0, 0] = float.NaN;
+        Assert.Throws<QuantizationException>(() => model.Analyze(() => 0));
+        Assert.True(is_grad_enabled());
+        Assert.True(model.children().First().training);
+    }
+
+    [Fact]
     public void Somebody_elses_models_are_analyzed_as_they_are_converted()
     {
         using DisposeScope scope = NewDisposeScope();
