@@ -8,7 +8,12 @@ public sealed unsafe class FloatKernelTests
 {
     private static readonly IFloatKernels Managed = ManagedFloatKernels.Instance;
 
-    public static TheoryData<int> NativeKernels => [.. Enum.GetValues<NativeKernelId>().Select(id => (int)id).Where(id => new NativeKernel((NativeKernelId)id).IsSupported)];
+    private const int None = -1;
+
+    // A theory needs a case, where there is no native library too.
+    public static TheoryData<int> KernelsToCompare => NativeKernels.Count > 0 ? NativeKernels : [None];
+
+    private static TheoryData<int> NativeKernels => [.. Enum.GetValues<NativeKernelId>().Select(id => (int)id).Where(id => new NativeKernel((NativeKernelId)id).IsSupported)];
 
     [Fact]
     public void The_native_kernels_are_among_those_tested()
@@ -17,9 +22,11 @@ public sealed unsafe class FloatKernelTests
         Assert.Equal(expected is null ? BitLabRuntime.HasNativeLibrary : expected == "yes", NativeKernels.Count > 0);
     }
 
-    [Theory, MemberData(nameof(NativeKernels))]
+    [Theory, MemberData(nameof(KernelsToCompare))]
     public void Norms_have_the_bits_of_the_managed_ones(int id)
     {
+        if (id == None)
+            return;
         foreach (int columns in (int[])[1, 15, 16, 17, 72, 2560])
         {
             float[] x = Floats(columns, 1), weight = Floats(columns, 2), expected = new float[columns], got = new float[columns];
@@ -35,9 +42,11 @@ public sealed unsafe class FloatKernelTests
         }
     }
 
-    [Theory, MemberData(nameof(NativeKernels))]
+    [Theory, MemberData(nameof(KernelsToCompare))]
     public void Rotations_and_gates_have_the_bits_of_the_managed_ones(int id)
     {
+        if (id == None)
+            return;
         foreach (int count in (int[])[2, 22, 64, 130])
         {
             float[] x = Floats(3 * count, 3), y = Floats(3 * count, 4), cos = Floats(count, 5), sin = Floats(count, 6);
@@ -47,9 +56,11 @@ public sealed unsafe class FloatKernelTests
         }
     }
 
-    [Theory, MemberData(nameof(NativeKernels))]
+    [Theory, MemberData(nameof(KernelsToCompare))]
     public void Attention_has_the_bits_of_the_managed_one(int id)
     {
+        if (id == None)
+            return;
         Gen.Select(Gen.Int[1, 9], Gen.Int[0, 70], Gen.Int[1, 5], Gen.Int[1, 40], Gen.Bool).Sample(
             (tokens, before, group, headDim, isHalf) =>
             {
@@ -60,9 +71,11 @@ public sealed unsafe class FloatKernelTests
         Assert.Equal(large.Run(Managed), large.Run(new NativeFloatKernels(id)));
     }
 
-    [Theory, MemberData(nameof(NativeKernels))]
+    [Theory, MemberData(nameof(KernelsToCompare))]
     public void Float_matrices_have_the_bits_of_the_managed_product(int id)
     {
+        if (id == None)
+            return;
         foreach (ElementType type in Enum.GetValues<ElementType>())
         {
             Gen.Select(Gen.Int[1, 9], Gen.Int[1, 13], Gen.Int[1, 200]).Sample((tokens, rows, columns) =>
