@@ -47,7 +47,7 @@ public abstract unsafe class BitConvBase : BitLayerBase
         BitQuantConfig? config,
         InitMethod initMethod)
         : this(
-            name, NewWeights(WeightShape(inputChannels, outputChannels, kernelSize, groups), initMethod, device, dtype),
+            name, NewWeights(ShapeFor(inputChannels, outputChannels, kernelSize, groups), initMethod, device, dtype),
             stride, padding, paddingType, dilation, paddingMode, groups, config)
     {
         if (!hasBias)
@@ -144,6 +144,13 @@ public abstract unsafe class BitConvBase : BitLayerBase
             ConditionallyRegisterParameter(nameof(bias), value);
         }
     }
+
+    /// <inheritdoc/>
+    internal override Parameter? Bias => offset;
+
+    /// <summary>(in_channels, size...): the smallest that there is an output for, padded or not.</summary>
+    internal long[] SmallestInput =>
+        [in_channels, .. kernelSize.Select((size, i) => Math.Max((dilations[i] * (size - 1)) + 1, Math.Max(before[i], behind[i]) + 1))];
 
     /// <inheritdoc/>
     internal override void Rebind(Parameter? weight, Parameter? bias)
@@ -271,7 +278,7 @@ public abstract unsafe class BitConvBase : BitLayerBase
         return output;
     }
 
-    private static long[] WeightShape(long inputChannels, long outputChannels, long[] kernelSize, long groups)
+    private static long[] ShapeFor(long inputChannels, long outputChannels, long[] kernelSize, long groups)
     {
         CheckSizes(nameof(kernelSize), kernelSize, atLeast: 1);
         if (inputChannels < 1 || outputChannels < 1 || groups < 1 || inputChannels % groups != 0 || outputChannels % groups != 0)

@@ -274,6 +274,12 @@ public abstract unsafe class BitLayerBase : nn.Module<Tensor, Tensor>
             : null;
     }
 
+    /// <summary>What is added to the products, or null.</summary>
+    internal virtual Parameter? Bias => null;
+
+    /// <summary>(out, *), deployed or not.</summary>
+    internal IReadOnlyList<long> WeightShape => weightShape;
+
     /// <summary>Makes other objects the parameters, or none. The former ones are not disposed.</summary>
     internal virtual void Rebind(Parameter? weight, Parameter? bias) => Rebind(weight);
 

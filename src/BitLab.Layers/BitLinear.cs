@@ -120,16 +120,14 @@ public sealed class BitLinear : BitLayerBase
     internal RMSNorm? Norm => rms_norm;
 
     /// <inheritdoc/>
+    internal override Parameter? Bias => offset;
+
+    /// <inheritdoc/>
     internal override void Rebind(Parameter? weight, Parameter? bias)
     {
-        RebindBias(bias);
+        offset = bias;
+        ConditionallyRegisterParameter(nameof(this.bias), bias);
         Rebind(weight);
-    }
-
-    internal void RebindBias(Parameter? value)
-    {
-        offset = value;
-        ConditionallyRegisterParameter(nameof(bias), value);
     }
 
     /// <summary>Multiplies.</summary>

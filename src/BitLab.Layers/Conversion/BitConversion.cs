@@ -12,7 +12,7 @@ public static class BitConversion
     /// <para>They are found wherever the model's modules hold them: in <c>Sequential</c>, <c>ModuleList</c>,
     /// <c>ModuleDict</c>, in fields and properties, private and read-only ones too, in arrays, lists, dictionaries, tuples and
     /// objects in fields. Where one of these takes nothing but a <c>Linear</c>, the Linear stays and its calls are answered by
-    /// a BitLinear (<see cref="ConversionOutcome.Grafted"/>).</para>
+    /// a BitLinear (<see cref="ConversionOutcome.Grafted"/>); the same goes for convolutions.</para>
     /// <para>All is decided before anything is changed. Layers that are ternary already are left alone, so a second conversion
     /// does nothing.</para>
     /// </remarks>

@@ -15,7 +15,7 @@ internal sealed class Conversion
 
     /// <param name="path">Where the layer is.</param>
     /// <param name="former">What to convert: a <c>Linear</c>, <c>Conv1d</c> or <c>Conv2d</c>.</param>
-    /// <param name="holders">The places that get the ternary layer instead, or null for a graft on a <c>Linear</c>.</param>
+    /// <param name="holders">The places that get the ternary layer instead, or null for a graft on the former layer.</param>
     /// <param name="options">Into what.</param>
     /// <exception cref="BitLab.Core.QuantizationException">In eval mode, a weight is NaN or infinite.</exception>
     public Conversion(
@@ -60,7 +60,7 @@ internal sealed class Conversion
     {
         if (holders is null)
         {
-            graft = new Graft((Linear)Former, (BitLinear)layer);
+            graft = new Graft(Former, layer);
             return;
         }
         foreach (Slot holder in holders)
@@ -89,7 +89,7 @@ internal sealed class Conversion
         {
             TorchSharpInternals.ExchangeHooks(Former, layer);
             // A cast or a move may have made them others.
-            TorchSharpInternals.Rebind(Former, layer.weight, (layer as BitLinear)?.bias ?? (layer as BitConvBase)?.bias);
+            TorchSharpInternals.Rebind(Former, layer.weight, layer.Bias);
             Former.train(layer.training);
         }
         Release();

@@ -27,14 +27,14 @@ internal sealed class ConversionPlan
         {
             switch (found.Module)
             {
-                case Linear linear when Graft.IsOn(linear):
-                    AddRow(found, linear.weight, linear.parameters(), ConversionOutcome.AlreadyTernary, "by a graft");
+                case nn.Module<Tensor, Tensor> host when Graft.On(host) is Graft graft:
+                    AddTernaryRow(found, graft.Layer, "by a graft");
                     break;
                 case nn.Module<Tensor, Tensor> layer when IsWanted(layer):
                     Decide(found, layer, isFirst: layers[0] == found, isLast: layers[^1] == found);
                     break;
                 case BitLayerBase layer:
-                    AddRow(found, layer.weight, layer.parameters(), ConversionOutcome.AlreadyTernary, "");
+                    AddTernaryRow(found, layer, "");
                     break;
                 case nn.Module native when NativeLayers.WhyNot(native) is string why:
                     Parameter[] parameters = [.. native.parameters()];
@@ -101,7 +101,7 @@ internal sealed class ConversionPlan
 
     private void Decide(TreeModule found, nn.Module<Tensor, Tensor> layer, bool isFirst, bool isLast)
     {
-        Parameter weight = (layer as Linear)?.weight ?? ((Convolution)layer).weight;
+        Parameter weight = TorchSharpInternals.Weight(layer)!;      // None of them is made without.
         string? fixture = surgery.Tree[0].Module == layer
             ? "the model itself, which its caller holds"
             : surgery.Holders(layer).Select(slot => slot.WhyNot(TwinOf(layer))).FirstOrDefault(why => why is not null);
@@ -109,8 +109,7 @@ internal sealed class ConversionPlan
             WhyKept(found, layer, weight, isFirst, isLast) is string kept ? (ConversionOutcome.Kept, kept)
             : WhyImpossible(found, weight) is string impossible ? (ConversionOutcome.NotConvertible, impossible)
             : fixture is null ? (ConversionOutcome.Replaced, "")
-            : layer is Linear ? (ConversionOutcome.Grafted, fixture)
-            : (ConversionOutcome.NotConvertible, $"{fixture}: declare it as Module<Tensor, Tensor>");
+            : (ConversionOutcome.Grafted, fixture);
         if (outcome is ConversionOutcome.Replaced or ConversionOutcome.Grafted)
             steps.Add((found.Path, layer, outcome == ConversionOutcome.Grafted));
         AddRow(found, weight, layer.parameters(), outcome, why);
@@ -171,15 +170,25 @@ internal sealed class ConversionPlan
 
     private void AddRow(TreeModule found, Parameter? weight, IEnumerable<Parameter> parameters, ConversionOutcome outcome, string why)
     {
-        long bytes = parameters.Sum(parameter => parameter.numel() * parameter.element_size()), after = bytes;
+        long bytes = parameters.Sum(Bytes), after = bytes;
         if (outcome is ConversionOutcome.Replaced or ConversionOutcome.Grafted)
         {
-            after += BitLayerBase.DeployedBytes(weight!.shape, options.Config) - (weight.numel() * weight.element_size());
+            after += BitLayerBase.DeployedBytes(weight!.shape, options.Config) - Bytes(weight);
             if (options.SubLN && found.Module is Linear)
                 after += weight.size(1) * weight.element_size();
         }
         rows.Add(new ConversionRow(found.Path, found.Module.GetType().Name, weight?.shape ?? [], bytes, after, outcome, why));
     }
+
+    private void AddTernaryRow(TreeModule found, BitLayerBase layer, string why)
+    {
+        long floats = layer.parameters().Sum(Bytes), latent = layer.weight is Parameter weight ? Bytes(weight) : 0;
+        long deployed = floats - latent + layer.PackedBytes, now = layer.IsDeployed ? deployed : floats;
+        rows.Add(new ConversionRow(
+            found.Path, found.Module.GetType().Name, layer.WeightShape, now, deployed, ConversionOutcome.AlreadyTernary, why));
+    }
+
+    private static long Bytes(Parameter parameter) => parameter.numel() * parameter.element_size();
 
     private static bool Matches(string path, string pattern) => FileSystemName.MatchesSimpleExpression(pattern, path, ignoreCase: false);
 }

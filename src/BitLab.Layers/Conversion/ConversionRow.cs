@@ -7,7 +7,7 @@ public enum ConversionOutcome
     Replaced,
 
     /// <summary>It stands where it stood, for its holder takes nothing else, and calls of it are answered by a
-    /// <see cref="BitLinear"/> with the same parameters.</summary>
+    /// ternary layer with the same parameters.</summary>
     Grafted,
 
     /// <summary>It was ternary before.</summary>
@@ -24,7 +24,7 @@ public enum ConversionOutcome
 /// <param name="Name">Its path in the model; empty for the model itself.</param>
 /// <param name="Layer">What it was: <c>Linear</c>, ...</param>
 /// <param name="Shape">Its weights' shape, (out, in); empty where there is no single one.</param>
-/// <param name="BytesBefore">Bytes of its parameters before.</param>
+/// <param name="BytesBefore">Bytes of its parameters before; of a deployed layer, with its packed weights.</param>
 /// <param name="BytesAfter">Bytes of its parameters once the model is deployed; before that they are as they were.</param>
 /// <param name="Outcome">What became of it.</param>
 /// <param name="Why">Why it was not converted, or not replaced; empty where there is nothing to say.</param>

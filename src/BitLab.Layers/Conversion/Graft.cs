@@ -6,42 +6,46 @@ using PostHook = System.Func<TorchSharp.torch.nn.Module<TorchSharp.torch.Tensor,
 
 namespace BitLab.Layers;
 
-/// <summary>Makes calls of a <c>Linear</c> that has to stay where it is be answered by a <see cref="BitLinear"/> with the same
-/// parameters.</summary>
+/// <summary>Makes calls of a <c>Linear</c> or a convolution that has to stay where it is, the host, be answered by a ternary
+/// layer with the same parameters.</summary>
 /// <remarks>
-/// <para>A hook before the forward puts the input aside and hands the Linear an empty batch, which costs next to nothing; a hook
-/// behind it returns the BitLinear's result. TorchSharp runs hooks in <c>call</c>, not in <c>forward</c>.</para>
-/// <para>The graft is a child of the Linear without parameters of its own, so TorchSharp tells it of <c>train()</c>,
-/// <c>eval()</c>, <c>state_dict()</c> and <c>Dispose()</c>, and the Linear's keys stay as they are. A cast or a move replaces
-/// the Linear's parameters without telling; the next use of the graft sees that they are others.</para>
-/// <para>Once deployed, the Linear has no weight, but the buffers that a deployed BitLinear has.</para>
+/// <para>A hook before the forward puts the input aside and hands the host an empty batch, which costs next to nothing; a hook
+/// behind it returns the ternary layer's result. TorchSharp runs hooks in <c>call</c>, not in <c>forward</c>.</para>
+/// <para>The graft is a child of the host without parameters of its own, so TorchSharp tells it of <c>train()</c>,
+/// <c>eval()</c>, <c>state_dict()</c> and <c>Dispose()</c>, and the host's keys stay as they are. A cast or a move replaces
+/// the host's parameters without telling; the next use of the graft sees that they are others.</para>
+/// <para>Once deployed, the host has no weight, but the buffers that a deployed ternary layer has.</para>
 /// </remarks>
 internal sealed class Graft : nn.Module
 {
-    public const string ChildName = "bit_linear";
+    public const string ChildName = "ternary";
     private const string NormName = "rms_norm";
 
-    // The calls under way on this thread. More than one only where a hook calls another grafted Linear.
+    // The calls under way on this thread. More than one only where a hook calls another grafted layer.
     [ThreadStatic]
     private static List<Call>? calls;
 
-    private readonly Linear host;
-    private readonly BitLinear layer;
+    private readonly nn.Module<Tensor, Tensor> host;
+    private readonly BitLayerBase layer;
+    private readonly RMSNorm? norm;
     private readonly Lock gate = new();
     private readonly Hook[] hooks;
     private readonly Dictionary<string, PostHook> usersHooks = [];
     private Tensor emptyBatch;
     private bool isDisposed;
 
-    // Stands for the freed weight while the Linear multiplies no rows by it: one NaN that claims to be a matrix.
+    // Stands for the freed weight while the host multiplies nothing by it: one NaN that claims to be all of it.
     private Parameter? placeholder;
     private int callsWithPlaceholder;
 
-    public Graft(Linear host, BitLinear layer)
+    /// <param name="host">A <c>Linear</c>, <c>Conv1d</c> or <c>Conv2d</c>.</param>
+    /// <param name="layer">Its ternary twin, around its parameters.</param>
+    public Graft(nn.Module<Tensor, Tensor> host, BitLayerBase layer)
         : base(nameof(Graft))
     {
         this.host = host;
         this.layer = layer;
+        norm = (layer as BitLinear)?.Norm;
         emptyBatch = NewEmptyBatch();
         layer.Redeployed = TakeOverDeployed;
 
@@ -60,13 +64,13 @@ internal sealed class Graft : nn.Module
         foreach ((string key, PostHook hook) in usersHooks)
             behind[key] = (module, _, output) => hook(module, calls![^1].Input, output);
 
-        if (layer.Norm is RMSNorm norm)
+        if (norm is not null)
             host.register_module(NormName, norm);
         host.register_module(ChildName, this);
     }
 
-    /// <summary>The layer that answers, with the parameters that the Linear has now.</summary>
-    public BitLinear Layer
+    /// <summary>The layer that answers, with the parameters that the host has now.</summary>
+    public BitLayerBase Layer
     {
         get
         {
@@ -75,9 +79,10 @@ internal sealed class Graft : nn.Module
         }
     }
 
-    public static bool IsOn(Linear linear) => linear.named_children().Any(child => child.module is Graft);
+    /// <summary>The graft on a module, or null.</summary>
+    public static Graft? On(nn.Module module) => module.named_children().Select(child => child.module).OfType<Graft>().FirstOrDefault();
 
-    /// <summary>Takes the graft off the Linear, which is as before.</summary>
+    /// <summary>Takes the graft off the host, which is as before.</summary>
     /// <remarks>Not for a deployed layer: there is nothing to go back to.</remarks>
     public void Remove()
     {
@@ -91,7 +96,7 @@ internal sealed class Graft : nn.Module
                 behind[key] = hook;
         }
         host.register_module(ChildName, null!);
-        if (layer.Norm is not null)
+        if (norm is not null)
             host.register_module(NormName, null!);
         Dispose();
     }
@@ -103,14 +108,14 @@ internal sealed class Graft : nn.Module
         Layer.train(train);
     }
 
-    /// <summary>None: they are the Linear's. Who asks may write to their memory, as TorchSharp's own load() does.</summary>
+    /// <summary>None: they are the host's. Who asks may write to their memory, as TorchSharp's own load() does.</summary>
     public override IEnumerable<(string name, Parameter parameter)> named_parameters(bool recurse = true)
     {
         layer.MayHaveChanged();
         return [];
     }
 
-    /// <summary>Registers nothing: what the fields hold belongs to the Linear.</summary>
+    /// <summary>Registers nothing: what the fields hold belongs to the host.</summary>
     protected override void RegisterComponents()
     {
     }
@@ -121,7 +126,7 @@ internal sealed class Graft : nn.Module
         if (disposing && !isDisposed)
         {
             isDisposed = true;
-            // The parameters are the Linear's.
+            // The parameters are the host's.
             layer.Rebind(null, null);
             layer.Dispose();
             emptyBatch.Dispose();
@@ -171,20 +176,17 @@ internal sealed class Graft : nn.Module
 
     private static void Finish(nn.Module module) => calls!.RemoveAt(calls.Count - 1);
 
-    // A cast or a move has replaced the Linear's parameters, if they are not the layer's.
+    // A cast or a move has replaced the host's parameters, if they are not the layer's.
     private void Synchronize()
     {
         Parameter? bias = TorchSharpInternals.Bias(host);
         Parameter? weight = layer.IsDeployed ? null : TorchSharpInternals.Weight(host);
-        if (ReferenceEquals(layer.weight, weight) && ReferenceEquals(layer.bias, bias))
+        if (ReferenceEquals(layer.weight, weight) && ReferenceEquals(layer.Bias, bias))
             return;
         lock (gate)
         {
-            if (layer.IsDeployed)
-                layer.RebindBias(bias);
-            else
-                layer.Rebind(weight, bias);
-            if (layer.Norm is RMSNorm norm && (weight ?? bias) is Parameter like)
+            layer.Rebind(weight, bias);
+            if (norm is not null && (weight ?? bias) is Parameter like)
                 norm.to(like.device, like.dtype);
             emptyBatch.Dispose();
             emptyBatch = NewEmptyBatch();
@@ -193,14 +195,14 @@ internal sealed class Graft : nn.Module
         }
     }
 
-    // The layer has freed the weights; its buffers become the Linear's, so that keys are those of a BitLinear.
+    // The layer has freed the weights; its buffers become the host's, so that keys are those of a ternary layer.
     private void TakeOverDeployed()
     {
         lock (gate)
         {
             emptyBatch.Dispose();
             TorchSharpInternals.Weight(host) = null;
-            TorchSharpInternals.Parameters(host).Remove(nameof(host.weight));
+            TorchSharpInternals.Parameters(host).Remove(BitLayerBase.WeightKey);
             foreach ((string key, Tensor value) in layer.DeployedBuffers)
                 TorchSharpInternals.Buffers(host)[key] = (value, true);
             emptyBatch = NewEmptyBatch();
@@ -220,7 +222,7 @@ internal sealed class Graft : nn.Module
         return true;
     }
 
-    // Between calls the Linear has no weight, for a cast of the model would make the placeholder a matrix indeed.
+    // Between calls the host has no weight, for a cast of the model would make the placeholder as large as it claims to be.
     private void ReturnPlaceholder()
     {
         lock (gate)
@@ -238,15 +240,17 @@ internal sealed class Graft : nn.Module
     private Tensor NewEmptyBatch()
     {
         (ScalarType type, Device device) = Kind();
-        return empty([0, host.in_features], type, device).DetachFromDisposeScope();
+        long[] input = layer is BitConvBase convolution ? convolution.SmallestInput : [layer.WeightShape[1]];
+        return empty([0, .. input], type, device).DetachFromDisposeScope();
     }
 
     private Parameter NewPlaceholder()
     {
         (ScalarType type, Device device) = Kind();
         using DisposeScope scope = NewDisposeScope();
-        using Tensor one = full([1, 1], float.NaN, type, device);
-        return (Parameter)new Parameter(one.expand(host.out_features, host.in_features), requires_grad: false).DetachFromDisposeScope();
+        long[] shape = [.. layer.WeightShape];
+        using Tensor one = full([.. shape.Select(_ => 1L)], float.NaN, type, device);
+        return (Parameter)new Parameter(one.expand(shape), requires_grad: false).DetachFromDisposeScope();
     }
 
     private sealed class Call(Graft graft, Tensor input, Tensor batch, bool hasPlaceholder)
@@ -259,7 +263,7 @@ internal sealed class Graft : nn.Module
 
         public Tensor Batch => batch;
 
-        /// <summary>The Linear has multiplied, or never will.</summary>
+        /// <summary>The host has multiplied, or never will.</summary>
         public void End()
         {
             if (hasPlaceholder)

@@ -41,25 +41,38 @@ internal static class TorchSharpInternals
         }
     }
 
+    /// <summary>The field with the weights of a <c>Linear</c> or a convolution.</summary>
+    public static ref Parameter? Weight(nn.Module layer)
+    {
+        if (layer is Linear linear)
+            return ref LinearWeight(linear);
+        return ref ConvolutionWeight((Convolution)layer);
+    }
+
+    /// <summary>The field with the bias of a <c>Linear</c> or a convolution.</summary>
+    public static ref Parameter? Bias(nn.Module layer)
+    {
+        if (layer is Linear linear)
+            return ref LinearBias(linear);
+        return ref ConvolutionBias((Convolution)layer);
+    }
+
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_weight")]
-    public static extern ref Parameter? Weight(Linear linear);
+    private static extern ref Parameter? LinearWeight(Linear linear);
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_bias")]
-    public static extern ref Parameter? Bias(Linear linear);
+    private static extern ref Parameter? LinearBias(Linear linear);
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_weight")]
-    private static extern ref Parameter? Weight(Convolution convolution);
+    private static extern ref Parameter? ConvolutionWeight(Convolution convolution);
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_bias")]
-    private static extern ref Parameter? Bias(Convolution convolution);
+    private static extern ref Parameter? ConvolutionBias(Convolution convolution);
 
     /// <summary>Makes other objects the parameters of a <c>Linear</c> or a convolution.</summary>
     public static void Rebind(nn.Module module, Parameter? weight, Parameter? bias)
     {
-        if (module is Linear linear)
-            (Weight(linear), Bias(linear)) = (weight, bias);
-        else
-            (Weight((Convolution)module), Bias((Convolution)module)) = (weight, bias);
+        (Weight(module), Bias(module)) = (weight, bias);
         if (weight is not null)
             Parameters(module)["weight"] = weight;
         if (bias is not null)
