@@ -84,11 +84,13 @@ public sealed class SafetensorsFile : IDisposable
     /// before them have a multiple of 64 bytes.</returns>
     /// <exception cref="ArgumentException">The tensor is empty.</exception>
     /// <exception cref="InvalidDataException">The file has become shorter.</exception>
+    /// <exception cref="ObjectDisposedException">The file is disposed.</exception>
     public MappedBytes Map(SafetensorsEntry entry)
     {
         ArgumentNullException.ThrowIfNull(entry);
         if (entry.ByteCount == 0)
             throw new ArgumentException($"'{entry.Name}' has no bytes.", nameof(entry));
+        ObjectDisposedException.ThrowIf(file.IsClosed, this);
         return new MappedBytes(Mapped(), entry.Offset, entry.ByteCount);
     }
 

@@ -39,6 +39,21 @@ public sealed class SafetensorsFileTests : IDisposable
     }
 
     [Fact]
+    public void A_tensor_is_mapped_and_outlives_its_file()
+    {
+        SafetensorsWriter.Write(path, [("x", SafetensorsDtype.U8, [3], stream => stream.Write([1, 2, 3])), ("none", SafetensorsDtype.U8, [0], _ => { })]);
+        SafetensorsFile file = SafetensorsFile.Open(path);
+        using MappedBytes bytes = file.Map(file.Entries["x"]);
+        Assert.Throws<ArgumentException>(() => file.Map(file.Entries["none"]));
+        file.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => file.Map(file.Entries["x"]));
+        Assert.Equal([2, 3], bytes.Slice(1, 2).ToArray());
+        Assert.Throws<ArgumentOutOfRangeException>(() => bytes.Slice(2, 2).Length);
+        bytes.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => bytes.Slice(0, 1).Length);
+    }
+
+    [Fact]
     public void A_writer_that_announces_something_else_is_refused()
     {
         Assert.Contains("'x'", Assert.Throws<ArgumentException>(() => SafetensorsWriter.Write(

@@ -161,7 +161,9 @@ public sealed unsafe partial class BitNetCheckpoint
             Invert(tensor, scales);
         using MappedBytes bytes = tensor.Map();
         PackedTernaryWeights weights = Allocate(rows, columns, scales);
-        return HuggingFacePacking.Unpack(bytes.Pointer, weights) ? weights : throw NoTrit(tensor, weights);
+        bool isSound = HuggingFacePacking.Unpack(bytes.Pointer, weights);
+        MappedPages.Drop(bytes.Pointer, bytes.ByteCount);
+        return isSound ? weights : throw NoTrit(tensor, weights);
     }
 
     private static PackedTernaryWeights ReadI2(CheckpointTensor tensor, int rows, int columns)
@@ -172,6 +174,7 @@ public sealed unsafe partial class BitNetCheckpoint
             throw Damaged(tensor, $"has the scale {scale}");
         PackedTernaryWeights weights = Allocate(rows, columns, Multiplied(tensor, [scale]));
         StridedPacking.Unpack(bytes.Pointer, tensor.Encoding, weights, tensor.Order);
+        MappedPages.Drop(bytes.Pointer, bytes.ByteCount);
         return weights;
     }
 
@@ -186,6 +189,7 @@ public sealed unsafe partial class BitNetCheckpoint
             Base3Packing.Unpack(bytes.Pointer, weights, tensor.Order);
         else if (!StridedPacking.Unpack(bytes.Pointer, tensor.Encoding, weights, tensor.Order))
             throw NoTrit(tensor, weights);
+        MappedPages.Drop(bytes.Pointer, bytes.ByteCount);
         return weights;
     }
 
@@ -197,6 +201,7 @@ public sealed unsafe partial class BitNetCheckpoint
             bytes, tensor.Encoding, rows, columns, tensor.Order, isScaled || tensor.MayBeTernaryFloats, out bool wasTernary)
             ?? throw new QuantizationException(
                 $"'{tensor.StoredName}' of '{tensor.FilePath}' cannot be made ternary: it holds NaN or infinity.");
+        MappedPages.Drop(bytes.Pointer, bytes.ByteCount);
         if (!isScaled)
             return weights;
         if (!wasTernary)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 
 namespace BitLab.Core;
@@ -169,6 +170,9 @@ public sealed partial record BitNetConfig
         var defaults = new BitNetQuantization();
         if (fields.Text("quant_method") is not BitNetType)
             throw fields.Bad("quant_method", BitNetType);
+        // Nothing else in a file tells the two apart.
+        if (!fields.Has("linear_class") && fields.Text("quantization_mode") is not OnlineName)
+            Trace.TraceWarning($"{fields.Source} has no linear_class; packed weights are divided by their weight_scale ({BitLinearName}).");
         return new BitNetQuantization
         {
             LinearClass = fields.Text("linear_class") switch

@@ -10,6 +10,8 @@ internal readonly struct JsonFields(JsonElement element, string source)
 {
     private const int MaxListLength = 1024;
 
+    public string Source => source;
+
     public bool Has(string name) => TryGet(name, out _);
 
     public JsonFields? Object(string name)

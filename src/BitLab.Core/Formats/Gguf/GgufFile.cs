@@ -30,6 +30,9 @@ public sealed class GgufFile : IDisposable
     private readonly Dictionary<string, GgufValue> metadata = new(StringComparer.Ordinal);
     private readonly Dictionary<string, GgufTensor> tensors = new(StringComparer.Ordinal);
 
+    // The mapping outlives this as long as any of its bytes are held.
+    private bool isDisposed;
+
     private GgufFile(string path, MappedFile file)
     {
         Path = path;
@@ -91,11 +94,16 @@ public sealed class GgufFile : IDisposable
     public MappedBytes Map(GgufTensor tensor)
     {
         ArgumentNullException.ThrowIfNull(tensor);
+        ObjectDisposedException.ThrowIf(isDisposed, this);
         return new MappedBytes(file, tensor.Offset, tensor.ByteCount);
     }
 
     /// <inheritdoc/>
-    public void Dispose() => file.Dispose();
+    public void Dispose()
+    {
+        isDisposed = true;
+        file.Dispose();
+    }
 
     private void ReadHeader()
     {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using System.Text.Json;
 
@@ -55,6 +56,28 @@ public sealed class BitNetConfigTests : IDisposable
         BitNetConfig config = Read("""{"architectures":["BitnetForCausalLM"],"model_type":"llama","hidden_act":"silu","weight_bits":1}""");
         Assert.Equal(("bitnet", true, BitNetActivation.Silu), (config.ModelType, config.HasSubNorms, config.HiddenAct));
         Assert.Equal(BitNetQuantizationMode.Online, config.Quantization!.QuantizationMode);
+    }
+
+    [Theory]
+    [InlineData("""{"quant_method":"bitnet"}""", true)]
+    [InlineData("""{"quant_method":"bitnet","quantization_mode":"online"}""", false)]
+    [InlineData("""{"quant_method":"bitnet","linear_class":"bitlinear"}""", false)]
+    public void A_file_that_does_not_say_what_its_scales_mean_is_warned_of(string quantization, bool isWarned)
+    {
+        using var writer = new StringWriter();
+        using var listener = new TextWriterTraceListener(writer);
+        Trace.Listeners.Add(listener);
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse($$"""{"model_type":"llama","quantization_config":{{quantization}}}""");
+            BitNetConfig.FromJson(document.RootElement, $"'{folder}'");
+        }
+        finally
+        {
+            Trace.Listeners.Remove(listener);
+        }
+        // Other tests may trace meanwhile, of other files.
+        Assert.Equal(isWarned, writer.ToString().Contains($"'{folder}', quantization_config has no linear_class"));
     }
 
     [Fact]

@@ -34,6 +34,9 @@ public sealed class GgufFileTests : IDisposable
         Assert.Equal(1f, BitConverter.ToSingle(x.Slice(0, 4)));
         Assert.Throws<ArgumentOutOfRangeException>(() => bytes.Slice(1, 6).Length);
         Assert.Throws<InvalidOperationException>(() => gguf.Metadata["n"].AsString());
+        gguf.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => gguf.Map(w));
+        Assert.Equal(6, bytes.Slice(5, 1)[0]);
     }
 
     [Fact]
