@@ -99,7 +99,7 @@ public sealed class CommandTests : IClassFixture<ModelFolder>
         (int code, string output, string error) = await Run(
             "bench", "-m", folder.In("r"), "--prompt-tokens", "8", "--new-tokens", "4", "--repeat", "1");
         Assert.True(code == 0, error);
-        foreach (string row in new[] { "prefill of 8 tokens", "decode of 4 tokens", "memory read", "of what the memory allows" })
+        foreach (string row in new[] { "prefill of 8 tokens", "decode of 4 tokens", "memory read", "of what the memory allows", "resident memory" })
             Assert.Contains(row, output);
     }
 

@@ -32,8 +32,12 @@ internal static class BenchCommand
         double loading = Seconds(start);
         var prefill = new List<double>();
         var decode = new List<double>();
+        var ofBandwidth = new List<double>();
         using BitNetBatch batch = runner.CreateBatch(Math.Max(promptTokens, 1));
         int[] prompt = [.. Enumerable.Range(0, promptTokens).Select(i => (i * 7919) % runner.Config.VocabSize)];
+        // On a shared machine the bandwidth changes within seconds: it is measured on both sides of each decode.
+        var bandwidth = new List<double> { ReadBandwidth.Measure(BitLabRuntime.NumThreads) };
+        long resident = 0;
         for (int i = 0; i < repeat; i++)
         {
             using BitNetSequence sequence = runner.CreateSequence(promptTokens + newTokens);
@@ -44,8 +48,10 @@ internal static class BenchCommand
             for (int token = 0; token < newTokens; token++)
                 Step(batch, sequence, [prompt[token % prompt.Length]], cancellation);
             decode.Add(newTokens / Seconds(start));
+            resident = Math.Max(resident, Environment.WorkingSet);
+            bandwidth.Add(ReadBandwidth.Measure(BitLabRuntime.NumThreads));
+            ofBandwidth.Add(decode[^1] * runner.BytesPerStep / ((bandwidth[^2] + bandwidth[^1]) / 2));
         }
-        double bandwidth = ReadBandwidth.Measure(BitLabRuntime.NumThreads), bound = bandwidth / runner.BytesPerStep;
         Table table = new Table().Border(TableBorder.Simple).HideHeaders().AddColumn("").AddColumn(new TableColumn("").RightAligned());
         void Add(string name, FormattableString value) => table.AddRow(Markup.Escape(name), Markup.Escape(value.ToString(CultureInfo.InvariantCulture)));
         Add("threads", $"{BitLabRuntime.NumThreads}");
@@ -54,8 +60,9 @@ internal static class BenchCommand
         Add($"prefill of {promptTokens} tokens", $"{Median(prefill):F1} tokens/s");
         Add($"decode of {newTokens} tokens", $"{Median(decode):F1} tokens/s");
         Add("weights read for a token", $"{SizeText.Bytes(runner.BytesPerStep)}");
-        Add("memory read", $"{bandwidth / 1e9:F1} GB/s");
-        Add("decode, of what the memory allows", $"{Median(decode) / bound:P0}");
+        Add("memory read", $"{Median(bandwidth) / 1e9:F1} GB/s");
+        Add("decode, of what the memory allows", $"{Median(ofBandwidth):P0}");
+        Add("resident memory", $"{SizeText.Bytes(resident)}");
         console.Write(table);
     }
 

@@ -18,7 +18,7 @@ public sealed record BitNetRunnerOptions
     public KvCacheType KvCache { get; init; } = KvCacheType.Float32;
 
     /// <summary>Whether weights that could be used where the file is mapped are copied into memory, large pages where the system
-    /// has them. Reading them is then faster, and with it each step; loading takes longer by reading them once, and
-    /// processes do not share them. Default: true on Linux, where large pages need no rights.</summary>
-    public bool CopiesWeights { get; init; } = OperatingSystem.IsLinux();
+    /// has them. Reading them is then a little faster, and with it each step; loading takes longer by reading them once,
+    /// the memory is needed beside the system's cache of the file, and processes do not share it. Default: false.</summary>
+    public bool CopiesWeights { get; init; }
 }

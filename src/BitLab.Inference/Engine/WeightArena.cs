@@ -4,8 +4,8 @@ using BitLab.Core;
 namespace BitLab.Inference;
 
 /// <summary>One piece of memory for all weights, in large pages where the system has them.</summary>
-/// <remarks>Reading mapped files is slower than reading memory: their pages are small and lie anywhere. Measured, 36 GB/s of a mapped
-/// file, 50 of memory in small pages and 57 in large ones; decoding is bound by it. What was copied is dropped from the
+/// <remarks>Reading mapped files can be slower than reading memory: their pages are small and lie anywhere. Measured, steps of 1 to
+/// 8 % less time (docs/benchmarks/inference.md). What was copied is dropped from the
 /// mapping at once, so that no more is resident than the file is long.</remarks>
 internal sealed unsafe class WeightArena : IDisposable
 {
