@@ -46,7 +46,7 @@ internal sealed class AccuracyRun(ResultsFile results, Action<Result> report)
             teacher = task.Create(Recipe.Of(control.Model));
             teacher.load(results.WeightsOf(control));
             network.load(results.WeightsOf(control));
-            network.ConvertToBitLinear(new ConversionOptions { Convolutions = true });
+            network.ConvertToBitLinear(task.Conversion);
         }
         Training.Run(
             network, teacher, new TrainingPlan(cell.Steps, cell.Rate, task.WeightDecay), task.Batches(cell.Seed, cell.Purpose));

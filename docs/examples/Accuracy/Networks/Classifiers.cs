@@ -26,7 +26,8 @@ internal static class Classifiers
     }
 
     /// <summary>Convolutions of 3 × 3 and stride 2 with ReLU, then one layer; normalized, a BatchNorm behind each
-    /// convolution.</summary>
+    /// convolution. The first convolution is never ternary: of one channel it has 9 weights an output, too few to average over, and
+    /// hardly any bytes to save.</summary>
     /// <param name="recipe">Its layers.</param>
     /// <param name="size">Height and width of the images, which have one channel.</param>
     /// <param name="classes">How many.</param>
@@ -37,7 +38,8 @@ internal static class Classifiers
         long before = 1;
         foreach (long count in channels)
         {
-            layers.Add(recipe.Conv(before, count, stride: 2));
+            bool isFirst = layers.Count == 0;
+            layers.Add((recipe with { IsTernary = recipe.IsTernary && !isFirst }).Conv(before, count, stride: 2));
             if (recipe.IsNormalized)
                 layers.Add(nn.BatchNorm2d(count));
             layers.Add(nn.ReLU());

@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 
 namespace Accuracy.Networks;
 
-/// <summary>Which layers a network is built of. All layers but the last are ternary where any is, and all begin alike: weights
-/// of Glorot and Bengio, biases 0.</summary>
+/// <summary>Which layers a network is built of. All layers but the last, and a first convolution, are ternary where any is, and
+/// all begin alike: weights of Glorot and Bengio, biases 0.</summary>
 internal sealed record Recipe(bool IsNormalized, bool IsTernary)
 {
     /// <summary>The layers of a model that is trained from scratch.</summary>

@@ -1,5 +1,6 @@
 using Accuracy.Networks;
 using Accuracy.Results;
+using BitLab.Layers;
 using static TorchSharp.torch;
 
 namespace Accuracy.Tasks;
@@ -15,6 +16,9 @@ internal abstract class AccuracyTask
 
     /// <summary>Which models are trained; what is distilled comes behind its teacher.</summary>
     public IReadOnlyList<ModelKind> Models { get; init; } = Enum.GetValues<ModelKind>();
+
+    /// <summary>How a float network becomes the one that is distilled: the same layers are ternary as in one from scratch.</summary>
+    public ConversionOptions Conversion { get; init; } = ConversionOptions.Default;
 
     /// <summary>How many seeds.</summary>
     public required int Seeds { get; init; }

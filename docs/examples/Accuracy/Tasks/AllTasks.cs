@@ -1,5 +1,6 @@
 using Accuracy.Data;
 using Accuracy.Networks;
+using BitLab.Layers;
 
 namespace Accuracy.Tasks;
 
@@ -50,6 +51,7 @@ internal static class AllTasks
             Load = () => LabelledData.Fashion(folder, isTrain: true),
             LoadTest = () => LabelledData.Fashion(folder, isTrain: false),
             Network = recipe => Classifiers.Conv(recipe, 28, 10, 32, 64, 64),
+            Conversion = new ConversionOptions { Convolutions = true, KeepFirst = true },
             Seeds = 5,
             BatchSize = 128,
             ValidationCount = 5000,
