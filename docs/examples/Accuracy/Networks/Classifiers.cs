@@ -38,8 +38,8 @@ internal static class Classifiers
         long before = 1;
         foreach (long count in channels)
         {
-            bool isFirst = layers.Count == 0;
-            layers.Add((recipe with { IsTernary = recipe.IsTernary && !isFirst }).Conv(before, count, stride: 2));
+            Recipe own = layers.Count == 0 ? recipe with { IsTernary = false } : recipe;
+            layers.Add(own.Conv(before, count, stride: 2));
             if (recipe.IsNormalized)
                 layers.Add(nn.BatchNorm2d(count));
             layers.Add(nn.ReLU());

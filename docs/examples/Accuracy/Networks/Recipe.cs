@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace Accuracy.Networks;
 
-/// <summary>Which layers a network is built of. All layers but the last, and a first convolution, are ternary where any is, and
+/// <summary>Which layers a network is built of. All layers are ternary where any is, but the last one and a first convolution;
 /// all begin alike: weights of Glorot and Bengio, biases 0.</summary>
 internal sealed record Recipe(bool IsNormalized, bool IsTernary)
 {

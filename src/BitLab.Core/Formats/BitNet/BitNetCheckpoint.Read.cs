@@ -119,10 +119,7 @@ public sealed unsafe partial class BitNetCheckpoint
         {
             TensorEncoding.Panels => ReadPanels(tensor, rows, columns, WeightPacking.TwoBit),
             TensorEncoding.DensePanels => ReadPanels(tensor, rows, columns, WeightPacking.Dense),
-            TensorEncoding.HuggingFace => ReadHuggingFace(tensor, rows, columns),
-            TensorEncoding.I2_S => ReadI2(tensor, rows, columns),
-            TensorEncoding.TQ1_0 or TensorEncoding.TQ2_0 => ReadBlocks(tensor, rows, columns),
-            _ => ReadMaster(tensor, rows, columns),
+            _ => Convert(tensor, rows, columns),
         };
         if (packing is null || packing == weights.Packing)
             return weights;
@@ -154,33 +151,42 @@ public sealed unsafe partial class BitNetCheckpoint
         throw Damaged(tensor, $"is damaged: {damage}");
     }
 
-    private PackedTernaryWeights ReadHuggingFace(CheckpointTensor tensor, int rows, int columns)
+    private PackedTernaryWeights Convert(CheckpointTensor tensor, int rows, int columns)
+    {
+        using MappedBytes bytes = tensor.Map();
+        PackedTernaryWeights weights = tensor.Encoding switch
+        {
+            TensorEncoding.HuggingFace => ReadHuggingFace(tensor, bytes, rows, columns),
+            TensorEncoding.I2_S => ReadI2(tensor, bytes, rows, columns),
+            TensorEncoding.TQ1_0 or TensorEncoding.TQ2_0 => ReadBlocks(tensor, bytes, rows, columns),
+            _ => ReadMaster(tensor, bytes, rows, columns),
+        };
+        // Nothing reads the file's form again.
+        MappedPages.Drop(bytes.Pointer, bytes.ByteCount);
+        return weights;
+    }
+
+    private PackedTernaryWeights ReadHuggingFace(CheckpointTensor tensor, MappedBytes bytes, int rows, int columns)
     {
         float[] scales = ReadScales(tensor);
         if (Config.Quantization is null or { LinearClass: BitNetLinearClass.BitLinear })
             Invert(tensor, scales);
-        using MappedBytes bytes = tensor.Map();
         PackedTernaryWeights weights = Allocate(rows, columns, scales);
-        bool isSound = HuggingFacePacking.Unpack(bytes.Pointer, weights);
-        MappedPages.Drop(bytes.Pointer, bytes.ByteCount);
-        return isSound ? weights : throw NoTrit(tensor, weights);
+        return HuggingFacePacking.Unpack(bytes.Pointer, weights) ? weights : throw NoTrit(tensor, weights);
     }
 
-    private static PackedTernaryWeights ReadI2(CheckpointTensor tensor, int rows, int columns)
+    private static PackedTernaryWeights ReadI2(CheckpointTensor tensor, MappedBytes bytes, int rows, int columns)
     {
-        using MappedBytes bytes = tensor.Map();
         float scale = BinaryPrimitives.ReadSingleLittleEndian(bytes.Slice(bytes.ByteCount - StridedPacking.I2TailBytes, sizeof(float)));
         if (!float.IsFinite(scale))
             throw Damaged(tensor, $"has the scale {scale}");
         PackedTernaryWeights weights = Allocate(rows, columns, Multiplied(tensor, [scale]));
         StridedPacking.Unpack(bytes.Pointer, tensor.Encoding, weights, tensor.Order);
-        MappedPages.Drop(bytes.Pointer, bytes.ByteCount);
         return weights;
     }
 
-    private static PackedTernaryWeights ReadBlocks(CheckpointTensor tensor, int rows, int columns)
+    private static PackedTernaryWeights ReadBlocks(CheckpointTensor tensor, MappedBytes bytes, int rows, int columns)
     {
-        using MappedBytes bytes = tensor.Map();
         float[] scales = BlockScales.Read(bytes, tensor.Encoding, rows, columns, tensor.Order, out string? fault);
         if (fault is not null)
             throw Damaged(tensor, $"holds no ternary matrix: {fault}");
@@ -189,19 +195,16 @@ public sealed unsafe partial class BitNetCheckpoint
             Base3Packing.Unpack(bytes.Pointer, weights, tensor.Order);
         else if (!StridedPacking.Unpack(bytes.Pointer, tensor.Encoding, weights, tensor.Order))
             throw NoTrit(tensor, weights);
-        MappedPages.Drop(bytes.Pointer, bytes.ByteCount);
         return weights;
     }
 
-    private static PackedTernaryWeights ReadMaster(CheckpointTensor tensor, int rows, int columns)
+    private static PackedTernaryWeights ReadMaster(CheckpointTensor tensor, MappedBytes bytes, int rows, int columns)
     {
-        using MappedBytes bytes = tensor.Map();
         bool isScaled = tensor.Scale is not null;
         PackedTernaryWeights weights = MasterPacking.Pack(
             bytes, tensor.Encoding, rows, columns, tensor.Order, isScaled || tensor.MayBeTernaryFloats, out bool wasTernary)
             ?? throw new QuantizationException(
                 $"'{tensor.StoredName}' of '{tensor.FilePath}' cannot be made ternary: it holds NaN or infinity.");
-        MappedPages.Drop(bytes.Pointer, bytes.ByteCount);
         if (!isScaled)
             return weights;
         if (!wasTernary)
